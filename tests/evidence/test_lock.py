@@ -8,7 +8,8 @@ from claimbook.evidence import EvidenceError, MovedBand, NotFrozen, lock
 def part(name="It works", low=0.5, chance=1.0, **changes):
     band = {"low": low, "high": None, "null": 0.0, "kind": "effect", "why": "w"}
     definition = {"name": name, "band": band, "expect": "holds", "controls": [], "planted": None, **changes}
-    return {"definition": definition, "calibration": {"chances": {name: chance}, "shown": {}, "seeds": 20}}
+    shown = {name: {"mean": [0.6], "sd_between_units": [0.2], "repeated": 19}}
+    return {"definition": definition, "calibration": {"chances": {name: chance}, "shown": shown, "seeds": 20}}
 
 
 def append(folder, *parts):
@@ -31,7 +32,7 @@ def test_freezing_twice_without_a_change_is_refused(tmp_path):
 
 
 def test_an_unsafe_part_is_not_frozen(tmp_path):
-    with pytest.raises(EvidenceError, match=r"chance of 0\.9900"):
+    with pytest.raises(EvidenceError, match=r"chance of 0\.9900 only \(mean \[0\.6\], standard dev"):
         append(tmp_path, part(chance=0.99))
     assert lock.revisions("c", tmp_path) == []
 

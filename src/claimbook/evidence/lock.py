@@ -115,7 +115,7 @@ def append(
         If nothing changed since the last revision, or a state's predicted chance to repeat is below .999.
     """
     weak = [
-        f"“{name}” would come out as frozen with a chance of {chance:.4f} only"
+        _weakness(part, name, chance)
         for part in parts
         for name, chance in part["calibration"]["chances"].items()
         if chance < LEAST_CHANCE
@@ -137,6 +137,14 @@ def append(
     revision = {**body, "hash": digest(body)}
     _store({**_stored(chapter, folder), "revisions": [*earlier, revision]}, folder)
     return revision
+
+
+def _weakness(part: dict, name: str, chance: float) -> str:
+    """Say what would not repeat, of which part, and what the calibration seeds showed of it."""
+    whole, shown = part["definition"]["name"], part["calibration"]["shown"][name]
+    of = "" if name == whole else f", of “{whole}”,"
+    cells = f"mean {shown['mean']}, standard deviation {shown['sd_between_units']} over units"
+    return f"“{name}”{of} would come out as frozen with a chance of {chance:.4f} only ({cells})"
 
 
 def _definitions(revision: dict) -> tuple:
