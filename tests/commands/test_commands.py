@@ -107,6 +107,23 @@ def test_trust_records_what_breaks_off_or_comes_out_otherwise(book):
     assert {row["held"] for row in records.held("long_tail")} <= {0, 1}
 
 
+def test_a_kernel_that_dies_before_it_starts_is_started_again(book, monkeypatch):
+    started = []
+
+    def dies_twice(client, env):
+        started.append(client.nb)
+        if len(started) < 3:
+            raise RuntimeError("Kernel died before replying to kernel_info")
+
+    monkeypatch.setattr("nbclient.NotebookClient.execute", dies_twice)
+    notebook = execute.read(path(book))
+    assert execute.execute(notebook, book) is started[2]
+    monkeypatch.setattr(execute, "STARTS", 1)
+    started.clear()
+    with pytest.raises(RuntimeError, match="before replying"):
+        execute.execute(notebook, book)
+
+
 def test_freeze_pools_units_and_refuses_what_depends_on_the_seed(book):
     one = observe(book, 5)["evidence"]
     other = json.loads(json.dumps(one))

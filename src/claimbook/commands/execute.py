@@ -17,6 +17,7 @@ ONE_THREAD = {
     name: "1"
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 }
+STARTS = 3  # how often a kernel is started, if it dies before any cell has run
 USAGE = """\
 import json, sys, time
 try:
@@ -57,16 +58,6 @@ def execute(notebook, folder: Path, *, seed: int = 0, mode: str = "verify", time
     """
     from nbclient import NotebookClient
 
-    executed = copy.deepcopy(notebook)
-    client = NotebookClient(
-        executed,
-        timeout=timeout,
-        kernel_name="python3",
-        record_timing=False,
-        coalesce_streams=True,
-        extra_arguments=["--log-level=ERROR"],
-        resources={"metadata": {"path": str(folder)}},
-    )
     environment = {
         **os.environ,
         **ONE_THREAD,
@@ -75,8 +66,24 @@ def execute(notebook, folder: Path, *, seed: int = 0, mode: str = "verify", time
         "PYTHONHASHSEED": "0",
         "TQDM_DISABLE": "1",
     }
-    client.execute(env=environment)
-    return executed
+    for attempt in range(STARTS):
+        executed = copy.deepcopy(notebook)
+        client = NotebookClient(
+            executed,
+            timeout=timeout,
+            kernel_name="python3",
+            record_timing=False,
+            coalesce_streams=True,
+            extra_arguments=["--log-level=ERROR"],
+            resources={"metadata": {"path": str(folder)}},
+        )
+        try:
+            client.execute(env=environment)
+        except RuntimeError as problem:  # two kernels that start at once may be given the same port
+            if "before replying" not in str(problem) or attempt == STARTS - 1:
+                raise
+        else:
+            return executed
 
 
 def evidence_only(notebook):
