@@ -1,11 +1,13 @@
 """Many networks at once must be the networks one would train one by one."""
 
+import joblib
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from claimbook import ensemble
+from claimbook.ensemble import losses, training
 
 
 def perceptron():
@@ -13,14 +15,31 @@ def perceptron():
 
 
 class Convnet(nn.Module):
-    """Goes the general way, through vmap."""
+    """A module that is no chain of layers; its scale is one number."""
 
     def __init__(self):
         super().__init__()
         self.conv, self.head = nn.Conv1d(1, 4, 3), nn.Linear(16, 3)
+        self.scale = nn.Parameter(torch.tensor(1.0))
 
     def forward(self, x):
-        return self.head(torch.tanh(self.conv(x.unsqueeze(1))).flatten(1))
+        return self.scale * self.head(torch.tanh(self.conv(x.unsqueeze(1))).flatten(1))
+
+
+class Transformer(nn.Module):
+    """One block of attention over six tokens. A bias of the keys would have no gradient but rounding errors, which
+    Adam makes into steps of full size."""
+
+    def __init__(self):
+        super().__init__()
+        self.embed, self.place = nn.Linear(1, 8), nn.Parameter(0.1 * torch.randn(6, 8))
+        self.norm, self.mix, self.head = nn.LayerNorm(8), nn.Linear(8, 24, bias=False), nn.Linear(8, 3)
+
+    def forward(self, x):
+        x = self.embed(x.unsqueeze(-1)) + self.place
+        query, key, value = self.mix(self.norm(x)).chunk(3, -1)
+        x = x + (query @ key.mT / 8**0.5).softmax(-1) @ value
+        return self.head(x.mean(1))
 
 
 @pytest.fixture(scope="module")
@@ -51,37 +70,129 @@ def same(first, second, atol=1e-5):
     return all(torch.allclose(first[name], second[name], rtol=0, atol=atol) for name in first)
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
-@pytest.mark.parametrize("model", [perceptron, Convnet])
+WAYS = [(perceptron, way) for way in ("stack", "vmap", "loop")]
+WAYS += [(model, way) for model in (Convnet, Transformer) for way in ("vmap", "loop")]
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize(("model", "method"), WAYS)
 class TestTrajectory:
-    def test_a_member_is_what_it_is_alone(self, data, model, optimizer):
-        together = fit(data, model=model, optimizer=optimizer)
+    """A parameter may be off by 1e-5 after 50 steps, a loss by 1e-5 in every step."""
+
+    def test_a_member_is_what_it_is_alone(self, data, model, method, optimizer):
+        together = fit(data, model=model, optimizer=optimizer, method=method)
         for k in range(4):
-            alone = fit(data, [k], model=model, optimizer=optimizer)
+            alone = fit(data, [k], model=model, optimizer=optimizer, method=method)
             assert same(ensemble.pick(together.params, [k]), alone.params)
+            torch.testing.assert_close(together.losses[:, k], alone.losses[:, 0], rtol=0, atol=1e-5)
 
-    def test_the_size_of_a_group_changes_nothing(self, data, model, optimizer):
-        assert same(*(fit(data, model=model, optimizer=optimizer, group=g).params for g in (2, 4)))
-
-    def test_a_member_is_what_torch_trains(self, data, model, optimizer):
+    def test_a_member_is_what_torch_trains(self, data, model, method, optimizer):
         init, index = ensemble.initialize(model, [7, 8]), torch.arange(40).repeat(2, 1)
         ours = ensemble.train(
             model, F.cross_entropy, data, seeds=[0, 1], init=init, rows=index, optimizer=optimizer,
-            steps=50, batch_size=None, learning_rate=[1e-3, 1e-2], weight_decay=[0.1, 0.0],
+            steps=50, batch_size=None, learning_rate=[1e-3, 1e-2], weight_decay=[0.1, 0.0], method=method,
         )  # fmt: skip
+        kinds = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
         for k, (rate, decay) in enumerate([(1e-3, 0.1), (1e-2, 0.0)]):
             network = model()
             network.load_state_dict({name: p[k] for name, p in init.items()})
-            options = dict(lr=rate, weight_decay=decay)
-            if optimizer == "adamw":
-                theirs = torch.optim.AdamW(network.parameters(), **options)
-            else:
-                theirs = torch.optim.SGD(network.parameters(), momentum=0.9, **options)
+            options = {"momentum": 0.9} if optimizer == "sgd" else {}
+            theirs = kinds[optimizer](network.parameters(), lr=rate, weight_decay=decay, **options)
+            curve = []
             for _ in range(50):
                 theirs.zero_grad()
-                F.cross_entropy(network(data[0][:40]), data[1][:40]).backward()
+                loss = F.cross_entropy(network(data[0][:40]), data[1][:40])
+                loss.backward()
                 theirs.step()
+                curve.append(loss.detach())
             assert same(ensemble.pick(ours.params, [k]), ensemble.stack([network]))
+            torch.testing.assert_close(ours.losses[:, k], torch.stack(curve), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(("model", "method"), WAYS)
+class TestMembers:
+    def test_changing_one_member_s_data_changes_that_member_alone(self, data, model, method):
+        rows = torch.arange(60).repeat(4, 1)
+        before = fit(data, model=model, method=method, rows=rows, steps=10)
+        rows[3] += 60
+        after = fit(data, model=model, method=method, rows=rows, steps=10)
+        for name, p in before.params.items():
+            assert torch.equal(p[:3], after.params[name][:3])
+        assert not torch.equal(before.losses[:, 3], after.losses[:, 3])
+
+    def test_the_same_seeds_give_the_same_bytes(self, data, model, method):
+        first, second = (fit(data, model=model, method=method, steps=10) for _ in range(2))
+        assert same(first.params, second.params, atol=0) and torch.equal(first.losses, second.losses)
+
+    def test_the_size_of_a_group_changes_nothing(self, data, model, method):
+        two, four = (fit(data, model=model, method=method, group=g) for g in (2, 4))
+        assert same(two.params, four.params)
+
+    def test_a_mask_is_kept_through_training(self, data, model, method):
+        name = "head.weight" if model is not perceptron else "2.weight"
+        shape = ensemble.initialize(model, range(4))[name].shape
+        mask = (torch.rand(shape, generator=torch.Generator().manual_seed(0)) < 0.5).float()
+        trained = fit(data, model=model, method=method, masks={name: mask}, learning_rate=1e-2).params[name]
+        assert (trained[mask == 0] == 0).all() and (trained[mask == 1] != 0).all()
+        plain = fit(data, model=model, method=method, steps=10, masks={name: torch.ones(shape)})
+        assert same(plain.params, fit(data, model=model, method=method, steps=10).params, atol=0)
+
+    def test_gradient_noise_has_the_spread_asked_for(self, data, model, method):
+        options = dict(
+            model=model, method=method, optimizer="sgd", steps=1, weight_decay=0.0, seeds=[5, 5, 6, 6]
+        )
+        options |= dict(learning_rate=1.0, init=ensemble.initialize(model, [1, 1, 1, 1]), batch_size=None)
+        calm = fit(data, **options).params
+        noisy = fit(data, gradient_noise=[0.0, 3.0, 3.0, 6.0], **options).params
+        flat = torch.cat([(noisy[name] - calm[name]).reshape(4, -1) for name in calm], dim=1)
+        assert flat[0].abs().max() < 1e-5
+        assert torch.allclose(flat.std(1)[1:], torch.tensor([3.0, 3.0, 6.0]), rtol=0.35)
+        torch.testing.assert_close(flat[3], 2 * flat[2], rtol=1e-3, atol=1e-3)
+
+
+class TestProcesses:
+    @pytest.mark.parametrize("method", ["stack", "loop"])
+    def test_two_processes_give_what_one_gives(self, data, method):
+        generators = [[torch.Generator().manual_seed(100 + k) for k in range(4)] for _ in range(2)]
+        options = dict(method=method, group=2, record=norm, record_at=[0, 50])
+        one = fit(data, seeds=generators[0], **options)
+        two = fit(data, seeds=generators[1], n_jobs=2, **options)
+        assert same(one.params, two.params, atol=0) and torch.equal(one.losses, two.losses)
+        assert torch.equal(one.recorded["norm"], two.recorded["norm"])
+        states = [[g.get_state().tolist() for g in part] for part in generators]
+        assert states[0] == states[1]
+
+    def test_joblib_s_own_settings_hold(self, data):
+        with joblib.parallel_config(backend="threading", n_jobs=2):
+            threads = fit(data, group=2)
+        assert same(threads.params, fit(data, group=2).params, atol=0)
+
+
+def norm(step, params, who):
+    """Lives in the module, as what another process must find does."""
+    return {"norm": next(iter(params.values())).flatten(1).norm(dim=1)}
+
+
+class TestLosses:
+    @pytest.mark.parametrize("transposed", [True, False])
+    def test_losses_written_out_are_torch_s(self, transposed):
+        generator = torch.Generator().manual_seed(0)
+        outputs = torch.randn(3, 7, 5, generator=generator)
+        outputs = outputs.mT.contiguous().mT if transposed else outputs
+        labels = torch.randint(5, (3, 7), generator=generator)
+        for loss, goals in ((F.cross_entropy, labels), (F.mse_loss, torch.zeros(3, 7, 5))):
+            written = losses.stacked(loss, goals.flatten(0, 1), {})
+            assert written.__name__ != "<lambda>"
+            expected = torch.stack([loss(o, t) for o, t in zip(outputs, goals, strict=True)])
+            torch.testing.assert_close(written(outputs, goals, {}), expected)
+
+    def test_ignored_labels_take_the_general_way(self, data):
+        labels = data[1].clone()
+        labels[:60] = -100
+        together = fit((data[0], labels), batch_size=None, steps=1, learning_rate=0.0)
+        network = perceptron()
+        network.load_state_dict({name: p[0] for name, p in together.params.items()})
+        torch.testing.assert_close(together.losses[0, 0], F.cross_entropy(network(data[0]), labels))
 
 
 class TestIndependence:
@@ -125,10 +236,6 @@ class TestIndependence:
 
 
 class TestSeeds:
-    def test_the_same_seeds_give_the_same_bytes(self, data):
-        first, second = fit(data), fit(data)
-        assert same(first.params, second.params, atol=0) and torch.equal(first.losses, second.losses)
-
     def test_generators_serve_as_seeds(self, data):
         generators = [torch.Generator().manual_seed(100 + k) for k in range(4)]
         assert same(fit(data, seeds=generators).params, fit(data).params, atol=0)
@@ -156,7 +263,9 @@ class TestOptions:
             seeds=[0], steps=1, batch_size=16, learning_rate=0.0,
         )  # fmt: skip
         assert seen == [torch.Size([16])]
-        batches = ensemble._batches(torch.arange(120).expand(2, -1), ensemble._generators([5, 6]), 16)
+        batches = training._batches(
+            torch.arange(120).expand(2, -1), [torch.Generator().manual_seed(s) for s in (5, 6)], 16
+        )
         epoch = torch.cat([next(batches) for _ in range(7)], dim=1)
         assert all(len(set(row.tolist())) == 112 for row in epoch)
 
@@ -201,37 +310,6 @@ class TestOptions:
         assert ((result.predict(data[0]).argmax(-1) == data[1]).float().mean(1) > 0.95).all()
 
 
-class TestPredictAndAverage:
-    @pytest.mark.parametrize("model", [perceptron, Convnet])
-    def test_predict_is_each_network_s_output(self, data, model):
-        networks = [model() for _ in range(3)]
-        params = ensemble.stack(networks)
-        expected = torch.stack([n(data[0]) for n in networks])
-        torch.testing.assert_close(ensemble.predict(model, params, data[0]), expected)
-        own = torch.stack([data[0] + k for k in range(3)])
-        expected = torch.stack([n(x) for n, x in zip(networks, own, strict=True)])
-        torch.testing.assert_close(ensemble.predict(model, params, own, per_member=True), expected)
-
-    def test_an_activation_used_twice(self, data):
-        relu = nn.ReLU()
-        network = nn.Sequential(nn.Linear(6, 16), relu, nn.Linear(16, 16), relu, nn.Linear(16, 3))
-        out = ensemble.predict(network, ensemble.stack([network]), data[0])
-        torch.testing.assert_close(out[0], network(data[0]))
-
-    def test_average(self):
-        params = ensemble.initialize(perceptron, range(4))
-        weight = params["2.weight"]
-        mean = ensemble.average(params)
-        torch.testing.assert_close(mean["2.weight"], weight.mean(0, keepdim=True))
-        two = ensemble.average(params, [[0.5, 0.5, 0, 0], [0, 0, 0, 1]])
-        torch.testing.assert_close(two["2.weight"], torch.stack([weight[:2].mean(0), weight[3]]))
-        assert ensemble.count(two) == 2
-
-    def test_pick_repeats(self):
-        params = ensemble.initialize(perceptron, range(2))
-        assert torch.equal(ensemble.pick(params, [1, 1, 0])["0.bias"], params["0.bias"][[1, 1, 0]])
-
-
 class TestErrors:
     @pytest.mark.parametrize(
         ("changes", "message"),
@@ -244,7 +322,12 @@ class TestErrors:
             ({"steps": 0}, "steps must be at least 1"),
             ({"batch_size": 121}, "batch_size must be between 1 and 120"),
             ({"batch_size": 0}, "batch_size must be between 1"),
-            ({"optimizer": "adam"}, "optimizer must be one of"),
+            ({"optimizer": "lion"}, "optimizer must be one of"),
+            ({"method": "guess"}, "method must be one of"),
+            ({"gradient_noise": [1.0]}, "gradient_noise must be one number or one for each of 4"),
+            ({"masks": {"9.weight": torch.ones(4)}}, "no parameter '9.weight' to mask"),
+            ({"masks": {"0.bias": torch.ones(16)}}, r"mask '0.bias' must have shape \(4, 16\)"),
+            ({"masks": {"0.bias": torch.full((4, 16), 0.5)}}, "zeros and ones"),
             ({"rows": torch.arange(8).reshape(2, 4)}, r"rows must have shape \(4, examples\)"),
             ({"rows": torch.full((4, 20), 120)}, "rows must be between 0 and 119"),
             ({"record_at": [51]}, "record_at must lie between 0 and 50"),
@@ -275,20 +358,3 @@ class TestErrors:
                 perceptron, lambda o, t: F.cross_entropy(o, t, reduction="none"), data,
                 seeds=[0, 1], steps=1, batch_size=16, learning_rate=1e-3,
             )  # fmt: skip
-
-    def test_counts_and_shapes(self, data):
-        params = ensemble.initialize(perceptron, range(3))
-        with pytest.raises(ValueError, match="at least one member"):
-            ensemble.stack([])
-        with pytest.raises(ValueError, match="member 1 has parameters"):
-            ensemble.stack([perceptron(), nn.Sequential(nn.Linear(6, 3))])
-        with pytest.raises(ValueError, match="same number of members"):
-            ensemble.count(params | {"0.bias": params["0.bias"][:2]})
-        with pytest.raises(ValueError, match="at least one member"):
-            ensemble.count(ensemble.pick(params, torch.empty(0, dtype=torch.long)))
-        with pytest.raises(ValueError, match="weights must end in 3 members"):
-            ensemble.average(params, [0.5, 0.5])
-        with pytest.raises(ValueError, match="sum to one"):
-            ensemble.average(params, [1.0, 1.0, 1.0])
-        with pytest.raises(ValueError, match="begin with 3 members"):
-            ensemble.predict(perceptron, params, torch.zeros(2, 5, 6), per_member=True)

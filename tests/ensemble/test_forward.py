@@ -1,0 +1,66 @@
+"""Outputs of an ensemble, and the rule that says how it is trained."""
+
+import pytest
+import torch
+from torch import nn
+
+from claimbook import ensemble
+
+INPUTS = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
+
+
+def perceptron():
+    return nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 3))
+
+
+def convolution():
+    return nn.Sequential(
+        nn.Unflatten(1, (1, 6)), nn.Conv1d(1, 4, 3), nn.Tanh(), nn.Flatten(), nn.Linear(16, 3)
+    )
+
+
+@pytest.mark.parametrize("model", [perceptron, convolution])
+def test_predict_is_each_network_s_output(model):
+    networks = [model() for _ in range(3)]
+    params = ensemble.stack(networks)
+    expected = torch.stack([n(INPUTS) for n in networks])
+    torch.testing.assert_close(ensemble.predict(model, params, INPUTS), expected)
+    own = torch.stack([INPUTS + k for k in range(3)])
+    expected = torch.stack([n(x) for n, x in zip(networks, own, strict=True)])
+    found = ensemble.predict(model, params, own, per_member=True)
+    torch.testing.assert_close(found, expected)
+    assert not found.requires_grad
+
+
+def test_predict_takes_inputs_of_any_shape():
+    params = ensemble.initialize(perceptron, range(2))
+    tokens = INPUTS.view(4, 5, 6)
+    found = ensemble.predict(perceptron, params, tokens)
+    torch.testing.assert_close(found, ensemble.predict(perceptron, params, INPUTS).view(2, 4, 5, 3))
+
+
+def test_an_activation_used_twice():
+    relu = nn.ReLU()
+    network = nn.Sequential(nn.Linear(6, 16), relu, nn.Linear(16, 16), relu, nn.Linear(16, 3))
+    out = ensemble.predict(network, ensemble.stack([network]), INPUTS)
+    torch.testing.assert_close(out[0], network(INPUTS))
+
+
+def test_inputs_per_member_must_fit():
+    params = ensemble.initialize(perceptron, range(3))
+    with pytest.raises(ValueError, match="begin with 3 members"):
+        ensemble.predict(perceptron, params, torch.zeros(2, 5, 6), per_member=True)
+
+
+def test_the_rule():
+    def wide():
+        return nn.Sequential(nn.Linear(6, 1000), nn.ReLU(), nn.Linear(1000, 1000))
+
+    def convnet():
+        return nn.Sequential(nn.Conv2d(1, 16, 3, padding=1), nn.ReLU(), nn.Conv2d(16, 32, 3, padding=1))
+
+    assert ensemble.method(perceptron, INPUTS[0], 128) == "stack"
+    assert ensemble.method(wide, INPUTS[0], 128) == "loop"
+    assert ensemble.method(convolution, INPUTS[0], 16) == "vmap"
+    assert ensemble.method(convnet, torch.zeros(1, 8, 8), 32) == "loop"
+    assert ensemble.method(convnet, torch.zeros(1, 8, 8), 2) == "vmap"
