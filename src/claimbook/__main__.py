@@ -26,6 +26,8 @@ def main(arguments: list[str] | None = None) -> int:
     trust = commands.add_parser("trust", help="repeat chapters under verification seeds")
     trust.add_argument("--chapter", default=None, help="one chapter; all written ones by default")
     trust.add_argument("--seeds", type=int, default=20)
+    for command in (trust, commands.choices["freeze"]):
+        command.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, as tcp://host:8786")
     options = parser.parse_args(arguments)
     try:
         return _call(options)
@@ -42,8 +44,10 @@ def _call(options: argparse.Namespace) -> int:
         return 0
     if options.command == "freeze":
         from claimbook.commands.freeze import freeze
+        from claimbook.commands.sweep import on_cluster
 
-        revision = freeze(options.chapter, options.seeds)
+        with on_cluster(options.cluster):
+            revision = freeze(options.chapter, options.seeds)
         print(f"frozen, revision {revision['revision']}: {revision['verdict']}")
         return 0
     from claimbook.commands.execute import notebook_path, written
@@ -57,9 +61,11 @@ def _call(options: argparse.Namespace) -> int:
         found = [f"{chapter}: {problem}" for chapter in chapters for problem in problems(chapter)]
         print("\n".join(found) or f"{', '.join(chapters)}: nothing is wrong")
         return int(bool(found))
+    from claimbook.commands.sweep import on_cluster
     from claimbook.commands.trust import trust
 
-    return int(trust(chapters, options.seeds) > 0)
+    with on_cluster(options.cluster):
+        return int(trust(chapters, options.seeds) > 0)
 
 
 if __name__ == "__main__":

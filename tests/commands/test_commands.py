@@ -1,12 +1,16 @@
 """Running, freezing and verifying, on a small made-up chapter in a book of its own."""
 
 import json
+import os
+import signal
+import threading
+import time
 
 import nbformat
 import pytest
 
 from claimbook import __main__ as cli
-from claimbook.commands import execute, freeze, run, trust
+from claimbook.commands import execute, freeze, run, sweep, trust
 from claimbook.evidence import EvidenceError, lock, records
 
 IMPORTS = """\
@@ -122,6 +126,30 @@ def test_a_kernel_that_dies_before_it_starts_is_started_again(book, monkeypatch)
     started.clear()
     with pytest.raises(RuntimeError, match="before replying"):
         execute.execute(notebook, book)
+
+
+@pytest.mark.slow
+def test_a_cluster_loses_no_finished_run_when_it_loses_a_worker(book):
+    from distributed import LocalCluster
+
+    revision = freeze_quickly(book)
+    with LocalCluster(n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None) as cluster:
+        one_is_lost = threading.Thread(target=lose_a_worker, args=(cluster,))
+        one_is_lost.start()
+        with sweep.on_cluster(cluster.scheduler_address):
+            assert trust.trust(["long_tail"], seeds=6) == 0
+        one_is_lost.join()
+    assert sorted(r["seed"] for r in records.runs("long_tail")) == sorted(
+        lock.verification_seeds(revision, 6)
+    )
+    assert all("failed" not in run for run in records.runs("long_tail"))
+
+
+def lose_a_worker(cluster):
+    """Kill one worker as soon as the first run is kept."""
+    while not records.runs("long_tail"):
+        time.sleep(0.05)
+    os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
 
 
 def test_freeze_pools_units_and_refuses_what_depends_on_the_seed(book):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import tempfile
 import time
 from pathlib import Path
 
@@ -54,9 +55,12 @@ def read(path: Path) -> nbformat.NotebookNode:
 def execute(notebook, folder: Path, *, seed: int = 0, mode: str = "verify", timeout: int = 900):
     """Return an executed copy of a notebook; raises `nbclient.exceptions.CellExecutionError`.
 
-    The kernel starts in ``folder`` with one thread, the root seed ``seed`` and the evidence mode ``mode``.
+    The kernel starts in ``folder`` with one thread, the root seed ``seed`` and the evidence mode ``mode``. On a
+    machine of a cluster, which may have no such folder, it starts where temporary files are kept.
     """
     from nbclient import NotebookClient
+
+    place = folder if folder.is_dir() else Path(tempfile.gettempdir())
 
     environment = {
         **os.environ,
@@ -75,7 +79,7 @@ def execute(notebook, folder: Path, *, seed: int = 0, mode: str = "verify", time
             record_timing=False,
             coalesce_streams=True,
             extra_arguments=["--log-level=ERROR"],
-            resources={"metadata": {"path": str(folder)}},
+            resources={"metadata": {"path": str(place)}},
         )
         try:
             client.execute(env=environment)

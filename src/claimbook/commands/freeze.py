@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import delayed
 
-from claimbook.commands import execute
+from claimbook.commands import execute, sweep
 from claimbook.evidence import lock
 from claimbook.evidence.band import Band
 from claimbook.evidence.chapter import verdict_expected
@@ -16,7 +16,7 @@ from claimbook.evidence.interval import repeat_chance
 
 
 def freeze(
-    chapter: str, seeds: int = lock.LEAST_CALIBRATION_SEEDS, book: Path | None = None, jobs: int = 2
+    chapter: str, seeds: int = lock.LEAST_CALIBRATION_SEEDS, book: Path | None = None, jobs: int | None = None
 ) -> dict:
     """Run a chapter under fresh calibration seeds and append a revision to its lock.
 
@@ -29,7 +29,7 @@ def freeze(
     path = execute.notebook_path(chapter, book)
     notebook, roots = execute.read(path), lock.calibration_seeds(chapter, seeds)
     observe = delayed(execute.observe)
-    found = Parallel(n_jobs=jobs)(observe(notebook, path.parent, root, "calibrate") for root in roots)
+    found = list(sweep.in_order((observe(notebook, path.parent, root, "calibrate") for root in roots), jobs))
     try:
         return freeze_from(chapter, roots, [run["evidence"] for run in found])
     except EvidenceError as problem:

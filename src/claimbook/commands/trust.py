@@ -7,9 +7,9 @@ import json
 import platform
 from pathlib import Path
 
-from joblib import Parallel, delayed
+from joblib import delayed
 
-from claimbook.commands import execute
+from claimbook.commands import execute, sweep
 from claimbook.evidence import lock, records
 
 PACKAGES = ("numpy", "scipy", "scikit-learn", "torch")
@@ -26,22 +26,25 @@ def pending(chapter: str, seeds: int, code: str) -> list[int]:
     return [seed for seed in lock.verification_seeds(revision, seeds) if seed not in done]
 
 
-def trust(chapters: list[str], seeds: int = 20, book: Path | None = None, jobs: int = 2) -> int:
+def trust(chapters: list[str], seeds: int = 20, book: Path | None = None, jobs: int | None = None) -> int:
     """Verify chapters, and return how many runs did not repeat every frozen state.
 
     A run is written as one line as soon as it ends, so a killed call loses only what was under way; called
-    again it goes on with the seeds that are missing. Nothing that was found is ever removed.
+    again it goes on with the seeds that are missing. Nothing that was found is ever removed. The runs go through
+    joblib: two at a time, ``jobs`` at a time, or as an enclosing ``joblib.parallel_config`` says.
     """
     work = []
     for chapter in chapters:
         path = execute.notebook_path(chapter, book)
         notebook = execute.read(path)
         code = records.hash_of_evidence(notebook)
-        work += [(chapter, notebook, path.parent, code, seed) for seed in pending(chapter, seeds, code)]
+        revision = lock.current(chapter)["hash"]
+        todo = pending(chapter, seeds, code)
+        work += [(chapter, notebook, path.parent, code, revision, seed) for seed in todo]
         take_time(chapter, notebook, path.parent)
     print(f"{len(work)} runs to make", flush=True)
     missed = 0
-    runs = Parallel(n_jobs=jobs, return_as="generator_unordered")(delayed(one)(*item) for item in work)
+    runs = sweep.as_they_end((delayed(one)(*item) for item in work), jobs)
     for number, run in enumerate(runs, 1):
         chapter = run.pop("chapter")
         with records.runs_path(chapter).open("a", encoding="utf8", newline="\n") as file:
@@ -66,10 +69,12 @@ def take_time(chapter: str, notebook, folder: Path) -> None:
     lock.write_atomically(path, text + "\n")
 
 
-def one(chapter: str, notebook, folder: Path, code: str, seed: int) -> dict:
-    """Run one chapter under one seed; a run that breaks off is a result too."""
-    revision = lock.current(chapter)
-    run = {"chapter": chapter, "seed": seed, "lock": revision["hash"], "code": code, "versions": versions()}
+def one(chapter: str, notebook, folder: Path, code: str, revision: str, seed: int) -> dict:
+    """Run one chapter under one seed; a run that breaks off is a result too.
+
+    All that it needs is handed over, so that it may run on a machine which has the package and not the book.
+    """
+    run = {"chapter": chapter, "seed": seed, "lock": revision, "code": code, "versions": versions()}
     try:
         seen = execute.observe(notebook, folder, seed, "observe")
     except Exception as problem:  # whatever stops a run is recorded, not lost
