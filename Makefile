@@ -1,6 +1,6 @@
 # Every target is one line over tasks.py, which also runs without make: `python tasks.py COMMAND`.
-# Variables: CHAPTER=id (or several), SEEDS=20, PORT=8000, PYTHON=python3.12, and TORCH_INDEX=address, from where to
-# take PyTorch (on Linux, its CPU wheels spare gigabytes of GPU packages).
+# Variables: CHAPTER=id (or several), SEEDS=20, CLUSTER=address of a Dask scheduler, PORT=8000, PYTHON=python3.12, and
+# TORCH_INDEX=address, from where to take PyTorch (on Linux, its CPU wheels spare gigabytes of GPU packages).
 
 TRIED = python3.13 python3.12 python3.11 python3 python
 ifeq ($(origin PYTHON),undefined)
@@ -11,7 +11,7 @@ NONE = This book needs Python 3.11 or newer, and none was found: install one, or
 RUN = $(or $(PYTHON),$(error $(NONE))) tasks.py
 
 .DEFAULT_GOAL := list
-.PHONY: list book serve test lab run text notebook freeze trust notebooks lint lock clean
+.PHONY: list book serve test lab run text notebook freeze trust bench notebooks lint lock clean
 
 list: ## show these lines
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -38,10 +38,13 @@ notebook: ## bring text/id.py back into the chapter (CHAPTER=id)
 	@$(RUN) notebook $(CHAPTER)
 
 freeze: ## freeze what a chapter's checks expect (CHAPTER=id)
-	@$(RUN) freeze $(CHAPTER) $(SEEDS:%=--seeds %)
+	@$(RUN) freeze $(CHAPTER) $(SEEDS:%=--seeds %) $(CLUSTER:%=--cluster %)
 
 trust: ## repeat chapters under many seeds (SEEDS=20)
-	@$(RUN) trust $(SEEDS:%=--seeds %) $(CHAPTER:%=--chapter %)
+	@$(RUN) trust $(SEEDS:%=--seeds %) $(CHAPTER:%=--chapter %) $(CLUSTER:%=--cluster %)
+
+bench: ## measure how fast ensembles of networks train (STORE=1: for the book's page)
+	@$(RUN) bench $(if $(STORE),--store)
 
 notebooks: ## run chapters and compare them with what is stored
 	@$(RUN) notebooks $(CHAPTER)

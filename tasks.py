@@ -40,7 +40,7 @@ LOG = os.path.join(VENV, "install.log")
 SITE = os.path.join(ROOT, "_build", "html")
 RESULTS = os.path.join(ROOT, "_build", "tests")
 TEXT = os.path.join(ROOT, "text")  # chapters as Python text, not kept in git
-EXTRAS = ("book", "run", "test", "lab")
+EXTRAS = ("book", "run", "test", "lab", "cluster")
 
 
 def stop(sentence):
@@ -351,8 +351,9 @@ def freeze(options):
     """Freeze what a chapter's checks expect, before anyone looks at its verification seeds."""
     ids = one_or_more("freeze", options.ids)
     seeds = ["--seeds", str(options.seeds)] if options.seeds else []
-    python = need("run")
-    sys.exit(max([claimbook(python, ["freeze", chapter] + seeds, repeatable()) for chapter in ids]))
+    python, cluster = workers(options)
+    commands = [["freeze", chapter] + seeds + cluster for chapter in ids]
+    sys.exit(max([claimbook(python, command, repeatable()) for command in commands]))
 
 
 def trust(options):
@@ -361,8 +362,22 @@ def trust(options):
     which = [[]]
     if options.chapter:
         which = [["--chapter", chapter] for chapter in one_or_more("trust", options.chapter)]
-    python = need("run")
-    sys.exit(max([claimbook(python, ["trust"] + seeds + chapter, repeatable()) for chapter in which]))
+    python, cluster = workers(options)
+    commands = [["trust"] + seeds + chapter + cluster for chapter in which]
+    sys.exit(max([claimbook(python, command, repeatable()) for command in commands]))
+
+
+def workers(options):
+    """Return the interpreter, and what tells a command where its runs are made."""
+    if options.cluster:
+        return need("run", "cluster"), ["--cluster", options.cluster]
+    return need("run"), []
+
+
+def bench(options):
+    """Measure how fast ensembles of networks train; exit with 1 if a floor is missed."""
+    command = [need("run"), os.path.join(ROOT, "benchmarks", "ensembles.py")]
+    sys.exit(call(command + (["--store"] if options.store else []), repeatable()))
 
 
 def lab(options):
@@ -496,7 +511,7 @@ def notebooks(options):
 
 def test(options):
     """Test everything, in the order in which faults are cheapest to find."""
-    python = need("book", "run", "test")
+    python = need("book", "run", "test", "cluster")
     env = repeatable(CLAIMBOOK_SEED=None, TQDM_DISABLE="1")
     steps = [
         ("lint", lambda: lint_step(python)),
@@ -623,9 +638,13 @@ def commands():
         )
     command = add(freeze, "freeze what a chapter's checks expect", ids="chapters")
     command.add_argument("--seeds", type=int, help="how many calibration seeds")
+    command.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, as tcp://host:8786")
     command = add(trust, "repeat chapters under many seeds")
     command.add_argument("--seeds", type=int, help="how many verification seeds")
     command.add_argument("--chapter", action="append", metavar="ID", help="only this chapter")
+    command.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, as tcp://host:8786")
+    command = add(bench, "measure how fast ensembles of networks train")
+    command.add_argument("--store", action="store_true", help="keep the results for the book's page")
     add(notebooks, "run chapters and compare them with what is stored", ids="chapters; all if none is named")
     add(lint, "check the code's style").add_argument(
         "--fix", action="store_true", help="mend what can be mended"
