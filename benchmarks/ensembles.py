@@ -227,6 +227,15 @@ def processor() -> str:
     return names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
 
 
+def missed(results: dict) -> list[str]:
+    """A sentence for each model that is slower than its floor."""
+    return [
+        f"below its floor of {MODELS[name].floor:g}x: {MODELS[name].says}, {found['two']:.1f}x"
+        for name, found in results["models"].items()
+        if found["two"] < MODELS[name].floor
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--store", action="store_true", help="keep the results for the book's page")
@@ -250,12 +259,9 @@ def main() -> None:
         (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n", encoding="utf8")
         (HERE / "table.md").write_text(table(results), encoding="utf8")
         draw(results, HERE / "growth.png")
-    missed = [name for name, r in results["models"].items() if r["two"] < MODELS[name].floor]
-    for name in missed:
-        print(
-            f"below its floor of {MODELS[name].floor:g}x: {MODELS[name].says}, {results['models'][name]['two']:.1f}x"
-        )
-    sys.exit(bool(missed))
+    lines = missed(results)
+    print("\n".join(lines))
+    sys.exit(bool(lines))
 
 
 if __name__ == "__main__":
