@@ -20,7 +20,7 @@ def in_order(runs: Iterable, jobs: int | None = None) -> Iterator:
 
 def _jobs(jobs: int | None) -> int | None:
     """Two, unless the caller or an enclosing `joblib.parallel_config` names another number."""
-    if jobs is None and joblib.effective_n_jobs() == 1:
+    if jobs is None and joblib.effective_n_jobs(None) == 1:
         return 2
     return jobs
 
