@@ -115,7 +115,7 @@ def train(
     group : members trained side by side, for speed only. Default: as many as fit in a cache.
     n_jobs : processes to share the members among, as in joblib: by default one, or what an enclosing
         `joblib.parallel_config` says. `model`, `loss` and `record` must then be what cloudpickle can send.
-    progress : a label; draws a progress bar where somebody is watching
+    progress : a label; draws a progress bar in a terminal, and nothing elsewhere
 
     Raises ValueError for shapes, counts or settings that do not fit. Warns (RuntimeWarning) if a member diverged,
     which leaves the others untouched.
@@ -232,7 +232,7 @@ def _run(
     processes = min(joblib.effective_n_jobs(n_jobs), members)
     group = min(group, -(-members // processes))
     slices = [slice(first, min(first + group, members)) for first in range(0, members, group)]
-    with _bar(progress, len(slices) * plan.steps, processes) as bar:
+    with _bar(progress, len(slices) * plan.steps) as bar:
         if processes == 1:
             return [_train(plan.of(who), generators[who], who, bar.update) for who in slices]
         send = joblib.delayed(_train_elsewhere)
@@ -399,8 +399,8 @@ def _per_member(name: str, value: float | Sequence[float] | Tensor, members: int
     return tensor.expand(members)
 
 
-def _bar(label: str | None, total: int, processes: int):
-    """A progress bar: in a terminal or a notebook, and only if it has a label."""
-    from tqdm.auto import tqdm
+def _bar(label: str | None, total: int):
+    """A progress bar, if it has a label and somebody sits at a terminal."""
+    from tqdm import tqdm
 
     return tqdm(total=total, desc=label, disable=True if label is None else None, leave=False)
