@@ -280,6 +280,8 @@ def paper_map(contents, prefix: str) -> list[nodes.Node]:
         numbers = ", ".join(f"{counted[part][name]} {name}" for name in order if counted[part][name])
         items = [_paper(claim, status[claim.id], prefix, contents) for claim in parts[part]]
         entries = nodes.bullet_list("", *items, classes=["cb-papers"])
+        if (contents.book / part / "index.md").is_file():
+            section += paragraph(_link("About this part", "doc", f"/{prefix}{part}/index"))
         section += details(
             f"{plural(len(items), 'paper')}: {numbers}", [entries], opened=counted[part]["written"] > 0
         )
