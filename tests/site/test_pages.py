@@ -32,7 +32,11 @@ FLAGS = [
     "--disable-sync",
 ]
 PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("book/**/*.html"))
-CHAPTERS = [page for page in PAGES if page.split("/")[-2] in claims.registry().parts]
+CHAPTERS = [
+    page
+    for page in PAGES
+    if page.split("/")[-2] in claims.registry().parts and not page.endswith("/index.html")
+]
 SERVED = [page for page in ("book/index.html", "book/map.html", *CHAPTERS[:1]) if page in PAGES]
 
 # Every formula is drawn, and none as an error.

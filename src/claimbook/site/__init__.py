@@ -29,6 +29,7 @@ from claimbook.site.contents import Contents
 
 HERE = Path(__file__).resolve().parent
 LOGGER = logging.getLogger(__name__)
+DRAWN_FROM = "claimbook drawn from"  # a notebook's own metadata may hold "claimbook"
 
 
 def warn(message: str, location=None) -> None:
@@ -53,7 +54,7 @@ def prefix(app) -> str:
 
 def note(env, book: Contents, chapter: str = "") -> None:
     """Remember what the page under way was drawn from, one chapter or all, to draw it again when that changes."""
-    env.metadata[env.docname].setdefault("claimbook", {})[chapter] = book.state(chapter)
+    env.metadata[env.docname].setdefault(DRAWN_FROM, {})[chapter] = book.state(chapter)
 
 
 class Measured(SphinxRole):
@@ -163,7 +164,7 @@ def outdated(app, env, added, changed, removed) -> list[str]:
     """Return the pages whose evidence changed since they were drawn."""
     state = cache(contents(app).state)
     pages = {
-        docname: env.metadata.get(docname, {}).get("claimbook", {})
+        docname: env.metadata.get(docname, {}).get(DRAWN_FROM, {})
         for docname in env.found_docs - added - changed
     }
     return [
