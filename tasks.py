@@ -486,7 +486,12 @@ def lint_step(python, fix=False):
 
 
 def unit_step(python, env):
-    return pytest(python, "unit", ["tests", "--ignore=tests/site", "-m", "not browser", "-n", "2"], env)
+    return pytest(
+        python,
+        "unit",
+        ["tests", "--ignore=tests/site", "-m", "not browser", "-n", "2", "--dist", "worksteal"],
+        env,
+    )
 
 
 def notebooks_step(python, env, paths):

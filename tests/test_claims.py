@@ -76,6 +76,29 @@ def test_errors_name_the_row(rows, message):
         claims.parse(data(*rows))
 
 
+@pytest.mark.parametrize(
+    ("primers", "message"),
+    [
+        ({"shrinking": ["ridges"]}, "Primer 'shrinking' teaches 'ridges', which is no concept"),
+        ({"shrinking": ["ridge"], "again": ["ridge"]}, "Primers 'shrinking' and 'again' both teach 'ridge'"),
+        ({"first": ["ridge"]}, "Primer 'first': an id is a word of its own, and no row's"),
+    ],
+)
+def test_errors_name_the_primer(primers, message):
+    with pytest.raises(RegistryError, match=message):
+        claims.parse({**data(), "primers": primers})
+
+
+def test_primers_have_a_place_and_assert_nothing():
+    registry = claims.parse({**data(), "primers": {"shrinking": ["ridge"]}})
+    assert registry.primer_of("ridge") == "shrinking"
+    assert registry.primer_of("unknown") is None
+    assert registry.notebook("shrinking") == "primers/shrinking.ipynb"
+    assert registry.notebook("first") == "bias/first.ipynb"
+    with pytest.raises(RegistryError, match="It is a primer, which asserts no claim"):
+        registry["shrinking"]
+
+
 def test_no_blocks():
     with pytest.raises(RegistryError, match="three blocks"):
         claims.parse({"claims": []})

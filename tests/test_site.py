@@ -52,6 +52,7 @@ def row(identifier: str, **changes) -> dict:
 REGISTRY = {
     "parts": {"first": "First: what comes first", "second": "Second"},
     "concepts": {"ridge": "Ridge regression — least squares with a penalty"},
+    "primers": {"shrinking": ["ridge"]},
     "claims": [
         row("alpha"),
         row("beta", tier="further", needs=["alpha"], level=3),
@@ -140,7 +141,7 @@ def chapter(identifier: str, found: dict | None) -> dict:
     number = {"number": {"name": "gain", "text": "≈ 0.21 ± 0.02"}}
     return notebook(
         markdown(f"# The chapter *{identifier}*\n\nIt gains {{measured}}`gain`."),
-        code("chapter", "| **Claim** | x |\n| --- | --- |\n| **Level** | 1 |"),
+        code("chapter", "| **Claim** | x |\n| --- | --- |\n| **Know first** | y |\n| **Level** | 1 |"),
         code("chapter.number('gain', values, says='gain')", "gain: ≈ 0.21 ± 0.02", number),
         markdown("## Verdict\n\n```python\n# no heading\n```"),
         code(
@@ -185,6 +186,11 @@ class Book:
             json.dumps(chapter(identifier, {**found, **changes} if changes.pop("keep", True) else None)),
             "utf8",
         )
+
+    def primer(self) -> None:
+        path = self.folder / "book" / "primers" / "shrinking.ipynb"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(notebook(markdown("# Shrinking"))), "utf8")
 
     def run(self, seed: int, identifier: str = "alpha", **states: str) -> None:
         revision = lock.revisions(identifier, self.records)[-1]
@@ -399,6 +405,30 @@ def test_concepts_become_terms(written):
     assert not warned
     assert "Ridge regression Least squares with a penalty." in written.text("book/glossary")
     assert 'href="#term-Ridge-regression"' in written.html("book/glossary")
+
+
+def test_what_to_know_first_leads_somewhere(written):
+    written.page("book/map", "# The map\n\n```{paper-map}\n```")
+    written.page("book/glossary", "# Glossary\n\n```{concept-glossary}\n```")
+    written.store("beta", "first/beta")
+    assert not written.build()[0]
+    assert "Know first Ridge regression" in written.text("book/first/alpha")  # as long as there is no primer
+    assert 'href="../first/alpha.html"' in written.html("book/first/beta")
+    written.primer()
+    (written.folder / "book/first/alpha.ipynb").unlink()
+    written.build(fresh=True)
+    assert 'href="../map.html#paper-alpha"' in written.html("book/first/beta")
+    assert 'href="primers/shrinking.html"' in written.html("book/glossary")
+    written.store()
+    written.build(fresh=True)
+    assert 'href="../primers/shrinking.html"' in written.html("book/first/alpha")
+
+
+def test_a_primer_that_no_page_lists(written):
+    written.primer()
+    written.page("index", "# Home\n\n```{toctree}\nbook/first/alpha\n```")
+    warned = written.build(exclude_patterns=["book/primers/*"])[0]
+    assert "The primer 'shrinking' is written, but _toc.yml does not list" in warned
 
 
 @pytest.mark.parametrize(

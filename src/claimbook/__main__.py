@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from claimbook.claims import RegistryError
+from claimbook.claims import RegistryError, registry
 from claimbook.evidence.errors import EvidenceError
 
 
@@ -16,13 +16,15 @@ def main(arguments: list[str] | None = None) -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True)
     for name, text in (
-        ("run", "execute one chapter and store it"),
+        ("run", "execute one chapter or primer and store it"),
         ("freeze", "fix its bands on calibration seeds"),
     ):
         commands.add_parser(name, help=text).add_argument("chapter")
     commands.choices["freeze"].add_argument("--seeds", type=int, default=20)
     rules = commands.add_parser("rules", help="say what a chapter still lacks")
-    rules.add_argument("chapter", nargs="?", default=None, help="one chapter; all written ones by default")
+    rules.add_argument(
+        "chapter", nargs="?", default=None, help="one chapter or primer; all written ones by default"
+    )
     trust = commands.add_parser("trust", help="repeat chapters under verification seeds")
     trust.add_argument("--chapter", default=None, help="one chapter; all written ones by default")
     trust.add_argument("--seeds", type=int, default=20)
@@ -46,16 +48,18 @@ def _call(options: argparse.Namespace) -> int:
         from claimbook.commands.freeze import freeze
         from claimbook.commands.sweep import on_cluster
 
+        registry()[options.chapter]  # a primer has nothing to freeze
         with on_cluster(options.cluster):
             revision = freeze(options.chapter, options.seeds)
         print(f"frozen, revision {revision['revision']}: {revision['verdict']}")
         return 0
-    from claimbook.commands.execute import notebook_path, written
+    from claimbook.commands.execute import notebook_path, written, written_primers
 
     chapters = [options.chapter] if options.chapter else written()
     if options.command == "rules":
         from claimbook.commands.rules import problems
 
+        chapters += [] if options.chapter else written_primers()
         for chapter in chapters:
             notebook_path(chapter)
         found = [f"{chapter}: {problem}" for chapter in chapters for problem in problems(chapter)]
@@ -64,6 +68,8 @@ def _call(options: argparse.Namespace) -> int:
     from claimbook.commands.sweep import on_cluster
     from claimbook.commands.trust import trust
 
+    for chapter in chapters:
+        registry()[chapter]  # a primer has nothing to repeat
     with on_cluster(options.cluster):
         return int(trust(chapters, options.seeds) > 0)
 

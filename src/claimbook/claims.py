@@ -16,6 +16,7 @@ KINDS = ("direct", "mechanism", "context")
 TIERS = ("core", "further")
 LEVELS = (1, 2, 3)
 READING_LISTS = ("W", "T", "P", "G")
+PRIMERS = "primers"  # the folder of the primers, beside the parts
 REQUIRED = (
     "id",
     "paper",
@@ -103,11 +104,12 @@ class Claim:
 
 @dataclass(frozen=True)
 class Registry:
-    """Parts, concepts and claims, in reading order."""
+    """Parts, concepts and claims, in reading order; primers, with the concepts that each teaches."""
 
     parts: dict[str, str]
     concepts: dict[str, str]
     claims: dict[str, Claim]
+    primers: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __getitem__(self, identifier: str) -> Claim:
         try:
@@ -120,8 +122,20 @@ class Registry:
     def _nearest(self, identifier: str) -> str:
         from difflib import get_close_matches
 
+        if identifier in self.primers:
+            return " It is a primer, which asserts no claim."
         close = get_close_matches(str(identifier), self.claims, n=1)
         return f" Did you mean {close[0]!r}?" if close else ""
+
+    def primer_of(self, concept: str) -> str | None:
+        """Return the primer that teaches a concept, or None."""
+        return next((primer for primer, taught in self.primers.items() if concept in taught), None)
+
+    def notebook(self, identifier: str) -> str:
+        """Return where a chapter or a primer stands, relative to the book's folder."""
+        if identifier in self.primers:
+            return f"{PRIMERS}/{identifier}.ipynb"
+        return self[identifier].notebook
 
     def of_part(self, part: str) -> list[Claim]:
         """Return the rows of one part, in order."""
@@ -134,7 +148,8 @@ def load(path: Path | None = None) -> Registry:
     Raises
     ------
     RegistryError
-        For an unknown part, kind, level, tier or need, a duplicate id, a missing field or a cycle of needs.
+        For an unknown part, kind, level, tier or need, a duplicate id, a missing field, a cycle of needs, or a
+        primer that teaches what is no concept or what another teaches.
     """
     text = (
         (files("claimbook") / "claims.yml").read_text("utf8")
@@ -168,7 +183,22 @@ def parse(data: dict) -> Registry:
                     f"Row {claim.id!r} needs {need!r}, which is neither a concept nor a chapter."
                 )
     _refuse_cycles(claims)
-    return Registry(parts=dict(parts), concepts=dict(concepts), claims=claims)
+    primers = {primer: tuple(taught) for primer, taught in (data.get("primers") or {}).items()}
+    _refuse_primers(primers, concepts, claims)
+    return Registry(parts=dict(parts), concepts=dict(concepts), claims=claims, primers=primers)
+
+
+def _refuse_primers(primers: dict, concepts: dict, claims: dict) -> None:
+    teacher: dict[str, str] = {}
+    for primer, taught in primers.items():
+        if primer in claims or not str(primer).isidentifier():
+            raise RegistryError(f"Primer {primer!r}: an id is a word of its own, and no row's.")
+        for concept in taught:
+            if concept not in concepts:
+                raise RegistryError(f"Primer {primer!r} teaches {concept!r}, which is no concept.")
+            if concept in teacher:
+                raise RegistryError(f"Primers {teacher[concept]!r} and {primer!r} both teach {concept!r}.")
+            teacher[concept] = primer
 
 
 def _row(row: dict, number: int, parts: dict) -> Claim:

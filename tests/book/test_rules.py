@@ -7,26 +7,26 @@ from pathlib import Path
 import pytest
 
 from claimbook import claims
-from claimbook.commands.execute import written
+from claimbook.commands.execute import written, written_primers
 from claimbook.commands.rules import problems
 from claimbook.evidence import records
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
-CHAPTERS = written(BOOK)
+CHAPTERS, PRIMERS = written(BOOK), written_primers(BOOK)
 
 
-@pytest.mark.parametrize("chapter", CHAPTERS)
-def test_a_chapter_keeps_the_rules(chapter):
-    assert problems(chapter, BOOK) == []
+@pytest.mark.parametrize("name", CHAPTERS + PRIMERS)
+def test_a_chapter_or_primer_keeps_the_rules(name):
+    assert problems(name, BOOK) == []
 
 
-def test_every_notebook_is_a_chapter_and_every_chapter_has_a_broken_twin():
+def test_every_notebook_is_known_and_every_chapter_has_a_broken_twin():
     notebooks = {
         path.relative_to(BOOK).as_posix()
         for path in BOOK.rglob("*.ipynb")
         if ".ipynb_checkpoints" not in path.parts
     }
-    assert notebooks == {claims.registry()[chapter].notebook for chapter in CHAPTERS}
+    assert notebooks == {claims.registry().notebook(name) for name in CHAPTERS + PRIMERS}
     assert {path.stem for path in (BOOK.parent / "tests" / "broken").glob("*.py")} == set(CHAPTERS)
 
 

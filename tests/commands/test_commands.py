@@ -171,3 +171,8 @@ def test_the_command_line_says_what_is_wrong(book, capsys):
     assert "does not exist" in capsys.readouterr().err
     assert cli.main(["freeze", "long_tail", "--seeds", "3"]) == 2
     assert "at least 20" in capsys.readouterr().err
+    for command in (["freeze", "kernels"], ["trust", "--chapter", "kernels"]):
+        (book / "book" / "primers").mkdir(exist_ok=True)
+        (book / "book" / "primers" / "kernels.ipynb").write_text("{}")
+        assert cli.main(command) == 2
+        assert "It is a primer, which asserts no claim" in capsys.readouterr().err

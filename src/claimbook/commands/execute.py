@@ -31,9 +31,8 @@ print(json.dumps({"cpu_seconds": time.process_time(), "peak_kilobytes": _kilobyt
 
 
 def notebook_path(chapter: str, book: Path | None = None) -> Path:
-    """Return where a chapter stands; raise for an unknown id or a chapter that is not written."""
-    claim = claims.registry()[chapter]
-    path = (book or Path("book")) / claim.notebook
+    """Return where a chapter or a primer stands; raise for an unknown id or one that is not written."""
+    path = (book or Path("book")) / claims.registry().notebook(chapter)
     if not path.is_file():
         raise FileNotFoundError(
             f"{path} does not exist: run this from the top of the book, or write the chapter first."
@@ -45,6 +44,12 @@ def written(book: Path | None = None) -> list[str]:
     """Return the ids of all chapters that stand in the book, in the registry's order."""
     book = book or Path("book")
     return [claim.id for claim in claims.registry().claims.values() if claim.status(book) == "written"]
+
+
+def written_primers(book: Path | None = None) -> list[str]:
+    """Return the ids of all primers that stand in the book, in the registry's order."""
+    book, registry = book or Path("book"), claims.registry()
+    return [primer for primer in registry.primers if (book / registry.notebook(primer)).is_file()]
 
 
 def read(path: Path) -> nbformat.NotebookNode:

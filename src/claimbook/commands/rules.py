@@ -1,4 +1,4 @@
-"""The book's own rules for a chapter, each as a sentence on what is wrong. Needs no torch."""
+"""The book's own rules for a chapter or a primer, each as a sentence on what is wrong. Needs no torch."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ SEEDS_REQUIRED, SHARE_REQUIRED = 20, 0.95
 def problems(
     chapter: str, book: Path = Path("book"), folder: Path | None = None, notebook: dict | None = None
 ) -> list[str]:
-    """Return everything that is wrong with a chapter, or an empty list.
+    """Return everything that is wrong with a chapter or a primer, or an empty list.
 
     Parameters
     ----------
     chapter : str
-        An id of the registry.
+        An id of the registry, of a row or of a primer.
     book : Path
         The book's folder; the table of contents stands beside it.
     folder : Path, optional
@@ -33,11 +33,15 @@ def problems(
     notebook : dict, optional
         The notebook's content, by default what is stored.
     """
-    claim = claims.registry()[chapter]
+    registry = claims.registry()
+    path = registry.notebook(chapter)
     if notebook is None:
-        notebook = json.loads((book / claim.notebook).read_text("utf8"))
-    found = [*_stored(notebook), *_text(notebook, chapter), *_evidence(notebook, chapter, folder)]
-    if (book.parent / "_toc.yml").is_file() and claim.notebook.removesuffix(".ipynb") not in _toc(book):
+        notebook = json.loads((book / path).read_text("utf8"))
+    if chapter in registry.primers:
+        found = [*_stored(notebook), *_lesson(notebook)]
+    else:
+        found = [*_stored(notebook), *_text(notebook, chapter), *_evidence(notebook, chapter, folder)]
+    if (book.parent / "_toc.yml").is_file() and path.removesuffix(".ipynb") not in _toc(book):
         found.append("it is not in _toc.yml")
     return found
 
@@ -84,19 +88,42 @@ def _output(output: dict, cell: dict) -> list[str]:
     return found
 
 
-def _text(notebook: dict, chapter: str) -> list[str]:
-    """What is wrong with what a reader finds."""
-    prose = "\n".join(records.source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
-    tags = [tag for cell in notebook["cells"] for tag in records.tags(cell)]
-    found = []
-    if not re.search(rf"\{{cite[:tp]*\}}`[^`]*\b{chapter}\b", prose):
-        found.append("it does not cite its paper")
+def _prose(notebook: dict) -> str:
+    return "\n".join(records.source(cell) for cell in notebook["cells"] if cell["cell_type"] == "markdown")
+
+
+def _tags(notebook: dict) -> list[str]:
+    return [tag for cell in notebook["cells"] for tag in records.tags(cell)]
+
+
+def _exercises(notebook: dict, least: int, checked: int) -> list[str]:
+    """What is wrong with the exercises: how many there must be, and how many cells that check an answer."""
+    prose, found = _prose(notebook), []
     exercises = re.findall(r"\{exercise\}[^\n]*\n(?:#?\s*)?:label: (\S+)", prose)
     solutions = re.findall(r"\{solution\} (\S+)", prose)
-    if len(exercises) < 2 or set(exercises) != set(solutions):
-        found.append("it needs two exercises or more, each with its solution")
-    if tags.count("exercise") < 1:
-        found.append("no cell lets readers check their own answer (tag exercise)")
+    if len(exercises) < least or set(exercises) != set(solutions):
+        found.append(f"it needs {least} exercises or more, each with its solution")
+    if _tags(notebook).count("exercise") < checked:
+        found.append("not enough cells let readers check their own answer (tag exercise)")
+    return found
+
+
+def _lesson(notebook: dict) -> list[str]:
+    """What is wrong with what a reader finds in a primer."""
+    found = _exercises(notebook, 3, 3)
+    if _tags(notebook).count("figure") != 1:
+        found.append("a primer has one figure")
+    if "{cite" not in _prose(notebook):
+        found.append("it cites nothing to read next")
+    return found
+
+
+def _text(notebook: dict, chapter: str) -> list[str]:
+    """What is wrong with what a reader finds in a chapter."""
+    prose, tags = _prose(notebook), _tags(notebook)
+    found = _exercises(notebook, 2, 1)
+    if not re.search(rf"\{{cite[:tp]*\}}`[^`]*\b{chapter}\b", prose):
+        found.append("it does not cite its paper")
     if tags.count("mechanism") != 1:
         found.append("exactly one cell must hold the mechanism (tag mechanism)")
     unknown = set(re.findall(r"\{measured\}`([^`]+)`", prose)) - set(records.numbers(notebook))

@@ -128,8 +128,9 @@ class ConceptGlossary(FromContents):
         from docutils import nodes
 
         lines = ["```{glossary}", ":sorted:", ""]
-        for name, meaning in book.concepts():
-            lines += [name, f"  {meaning[0].upper()}{meaning[1:]}.", ""]
+        for name, meaning, page in book.concepts():
+            more = f" [Primer](/{prefix}{page})." if page else ""
+            lines += [name, f"  {meaning[0].upper()}{meaning[1:]}.{more}", ""]
         box = nodes.container(classes=["cb-concepts"])
         self.state.nested_parse(StringList([*lines, "```"], "claims.yml"), self.content_offset, box)
         return [box]
@@ -175,13 +176,13 @@ def outdated(app, env, added, changed, removed) -> list[str]:
 
 
 def missing_from_toc(app, env) -> None:
-    """Warn of chapters that stand in the book and that no reader would find."""
+    """Warn of chapters and primers that stand in the book and that no reader would find."""
     book = contents(app)
-    for claim in book.written():
-        if prefix(app) + claim.notebook.removesuffix(".ipynb") not in env.found_docs:
-            warn(
-                f"The chapter {claim.id!r} is written, but _toc.yml does not list {prefix(app)}{claim.notebook}."
-            )
+    pages = [("chapter", claim.id, claim.notebook) for claim in book.written()]
+    pages += [("primer", name, book.registry.notebook(name)) for name in book.registry.primers]
+    for kind, name, page in pages:
+        if (book.book / page).is_file() and prefix(app) + page.removesuffix(".ipynb") not in env.found_docs:
+            warn(f"The {kind} {name!r} is written, but _toc.yml does not list {prefix(app)}{page}.")
 
 
 def setup(app):

@@ -13,6 +13,7 @@ VERDICT = re.compile(r"^\s*chapter\.verdict\(\)", re.MULTILINE)
 FIRST_HEADING = re.compile(r"^# +(.+?) *$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 CODE_BLOCK = re.compile(r"^(```+|~~~+|:::+).*?^\1\s*$", re.MULTILINE | re.DOTALL)
+KNOW_FIRST = re.compile(r"^(\| \*\*Know first\*\* \| ).*\|$", re.MULTILINE)
 HELD = """\
 (held-{id})=
 {level} How often it held
@@ -65,8 +66,11 @@ def complete(text: str, name: str, contents) -> tuple[str, list[str]]:
         The notebook to draw, and what is wrong with the stored one.
     """
     identifier = name.rpartition("/")[2]
+    registry = contents.registry
+    if identifier in registry.primers and registry.notebook(identifier) == f"{name}.ipynb":
+        return text, []
     notebook = json.loads(text)
-    claim = contents.registry.claims.get(identifier)
+    claim = registry.claims.get(identifier)
     if claim is None:
         return text, [f"{name}.ipynb is no chapter: the registry has no row {identifier!r}."]
     problems = []
@@ -75,6 +79,7 @@ def complete(text: str, name: str, contents) -> tuple[str, list[str]]:
     problems += faults(identifier, notebook, lock.revisions(identifier, contents.records))
     for cell in notebook["cells"]:
         _tag(cell)
+        _link_needs(cell, claim, contents)
     place = _verdict_cell(notebook)
     if place is None:
         problems.append(f"{name}.ipynb has no cell that calls chapter.verdict().")
@@ -118,6 +123,18 @@ def _tag(cell: dict) -> None:
         for beginning, tag in DRAWN:
             if drawn.startswith(beginning):
                 cell["metadata"]["tags"] = sorted({*records.tags(cell), tag})
+
+
+def _link_needs(cell: dict, claim, contents) -> None:
+    """Let what the claim card says to know first link to primers, to chapters, and to the map for open rows."""
+    if "claim-card" not in records.tags(cell):
+        return
+    links = "; ".join(contents.link_to(need) for need in claim.needs)
+    for output in cell["outputs"]:
+        drawn = output.get("data", {}).get("text/markdown")
+        if drawn and links:
+            drawn = "".join(drawn) if isinstance(drawn, list) else drawn
+            output["data"]["text/markdown"] = KNOW_FIRST.sub(lambda found: f"{found[1]}{links} |", drawn)
 
 
 def _markdown_cell(text: str, notebook: dict) -> dict:

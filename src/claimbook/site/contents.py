@@ -143,10 +143,34 @@ class Contents:
             "least-chance": lock.LEAST_CHANCE,
         }
 
-    def concepts(self) -> list[tuple[str, str]]:
-        """Return name and meaning of each concept of the registry."""
-        pairs = (text.partition(" — ") for text in self.registry.concepts.values())
-        return [(name, meaning) for name, _, meaning in pairs]
+    def concepts(self) -> list[tuple[str, str, str | None]]:
+        """Return name and meaning of each concept of the registry, and where its primer stands, if it has one."""
+        rows = []
+        for concept, text in self.registry.concepts.items():
+            name, _, meaning = text.partition(" — ")
+            rows.append((name, meaning, self.primer_page(concept)))
+        return rows
+
+    def primer_page(self, concept: str) -> str | None:
+        """Return where the primer on a concept stands, relative to the book's folder; None if nowhere."""
+        primer = self.registry.primer_of(concept)
+        path = primer and self.registry.notebook(primer)
+        return path if path and (self.book / path).is_file() else None
+
+    def link_to(self, need: str) -> str:
+        """Return what another row needs, in Markdown for an output on a page of a part.
+
+        A concept links to its primer, a row to its chapter, or to its place in the map while it is open. Outputs are
+        drawn without looking links up, so these name built pages.
+        """
+        if need in self.registry.concepts:
+            name, page = self.name_of(need), self.primer_page(need)
+            return f"[{name}]({_built(page)})" if page else name
+        claim = self.registry[need]
+        if claim.status(self.book) == "written":
+            title = chapters.title(chapters.read(self.book / claim.notebook))
+            return f"[{title or claim.paper}]({_built(claim.notebook)})"
+        return f"[{claim.paper}](../map.html#paper-{need})"
 
     def name_of(self, need: str) -> str:
         """Return the readable name of a concept, or the short citation of a row, that another row needs."""
@@ -180,6 +204,10 @@ class Contents:
             paths = [*self.book.glob("*/*.ipynb"), *folder.glob("*.json*")]
         seen = [(path.name, path.stat().st_mtime_ns) for path in sorted(paths) if path.is_file()]
         return hashlib.sha256(repr((seen, claims_digest(self._registry))).encode()).hexdigest()[:16]
+
+
+def _built(notebook: str) -> str:
+    return f"../{notebook.removesuffix('.ipynb')}.html"
 
 
 def claims_digest(registry=None) -> str:
