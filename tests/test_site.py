@@ -424,6 +424,26 @@ def test_what_to_know_first_leads_somewhere(written):
     assert 'href="../primers/shrinking.html"' in written.html("book/first/alpha")
 
 
+def test_the_path_puts_first_what_is_needed(written):
+    text = yaml.safe_load((written.folder / "claims.yml").read_text("utf8"))
+    text["claims"] = [row("easy", part="second"), *text["claims"]]
+    text["claims"][1] = row("alpha", level=2)
+    (written.folder / "claims.yml").write_text(yaml.safe_dump(text), "utf8")
+    written.page("book/path", "# A path\n\n```{reading-path}\n```")
+    assert "No chapter is written yet." not in written.build()[0]
+    for identifier, place in (("beta", "first/beta"), ("alpha", "first/alpha"), ("easy", "second/easy")):
+        written.store(identifier, place)
+    written.primer()
+    written.build(fresh=True)
+    rows = re.findall(r"<tr.*?</tr>", written.html("book/path"), flags=re.DOTALL)[1:]
+    links = [re.findall(r'href="(\w+/\w+)\.html"', line) for line in rows]
+    assert links == [
+        ["second/easy", "primers/shrinking"],
+        ["first/alpha", "primers/shrinking"],
+        ["first/beta", "first/alpha"],
+    ]
+
+
 def test_a_primer_that_no_page_lists(written):
     written.primer()
     written.page("index", "# Home\n\n```{toctree}\nbook/first/alpha\n```")

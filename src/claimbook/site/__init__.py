@@ -7,6 +7,7 @@ Needs neither torch nor NumPy. Roles and directives, for pages in MyST:
 * ``{least}`20/20` ``: the exact lower bound of a chance of which so many trials succeeded;
 * ``{ledger}``: the table of all written chapters;
 * ``{paper-map}``: all rows of the registry, by part;
+* ``{reading-path}``: the written chapters in learning order, with the primers and chapters that each needs;
 * ``{concept-glossary}``: the registry's concepts, as a glossary;
 * ``{how-often-held} id``: how often the checks of a chapter held. It is put after every chapter's verdict by
   itself, see `claimbook.site.chapters`.
@@ -121,6 +122,13 @@ class PaperMap(FromContents):
         return draw.paper_map(book, prefix)
 
 
+class ReadingPath(FromContents):
+    """``{reading-path}``: the written chapters in learning order."""
+
+    def nodes(self, book, prefix):
+        return draw.reading_path(book, prefix)
+
+
 class ConceptGlossary(FromContents):
     """``{concept-glossary}``: what readers should know first, from the registry."""
 
@@ -195,6 +203,7 @@ def setup(app):
     app.add_role("least", Least())
     app.add_directive("ledger", Ledger)
     app.add_directive("paper-map", PaperMap)
+    app.add_directive("reading-path", ReadingPath)
     app.add_directive("concept-glossary", ConceptGlossary)
     app.add_directive("how-often-held", HowOftenHeld)
     app.connect("source-read", complete)

@@ -128,6 +128,16 @@ class Contents:
         """Return the rows that have a chapter, in the registry's order."""
         return [claim for claim in self.registry.claims.values() if claim.status(self.book) == "written"]
 
+    def path(self) -> list[Claim]:
+        """Return the written chapters in learning order: what a chapter needs first, else the easier first."""
+        left = {claim.id: claim for claim in self.written()}
+        ordered: list[Claim] = []
+        while left:
+            ready = [claim for claim in left.values() if not left.keys() & set(claim.needs)]
+            first = min(ready, key=lambda claim: claim.level)  # of equals, the first of the registry
+            ordered.append(left.pop(first.id))
+        return ordered
+
     def counts(self) -> dict[str, int]:
         """Return what the pages count, by name."""
         rows = list(self.registry.claims.values())
@@ -157,6 +167,18 @@ class Contents:
         path = primer and self.registry.notebook(primer)
         return path if path and (self.book / path).is_file() else None
 
+    def prepared_by(self, claim: Claim) -> list[tuple[str, str]]:
+        """Return title and notebook of each primer and written chapter that prepares for a chapter."""
+        pages = {}
+        for need in claim.needs:
+            if need in self.registry.concepts:
+                page, name = self.primer_page(need), self.registry.primer_of(need)
+            else:
+                page, name = self.registry[need].notebook, need
+            if page and (self.book / page).is_file():
+                pages[page] = self.title(name)
+        return [(title, page) for page, title in pages.items()]
+
     def link_to(self, need: str) -> str:
         """Return what another row needs, in Markdown for an output on a page of a part.
 
@@ -168,8 +190,7 @@ class Contents:
             return f"[{name}]({_built(page)})" if page else name
         claim = self.registry[need]
         if claim.status(self.book) == "written":
-            title = chapters.title(chapters.read(self.book / claim.notebook))
-            return f"[{title or claim.paper}]({_built(claim.notebook)})"
+            return f"[{self.title(need)}]({_built(claim.notebook)})"
         return f"[{claim.paper}](../map.html#paper-{need})"
 
     def name_of(self, need: str) -> str:
@@ -179,6 +200,11 @@ class Contents:
         source = self.registry[need].source
         return source.short or self.registry[need].paper
 
+    def title(self, identifier: str) -> str:
+        """Return the first heading of a chapter or a primer that stands in the book."""
+        notebook = chapters.read(self.book / self.registry.notebook(identifier))
+        return chapters.title(notebook) or identifier
+
     def chapter(self, identifier: str) -> ChapterFacts:
         """Return all that is known of a written chapter."""
         claim = self.registry[identifier]
@@ -187,7 +213,7 @@ class Contents:
         runs = records.runs(identifier, self.records)
         return ChapterFacts(
             claim=claim,
-            title=chapters.title(notebook) or claim.paper,
+            title=self.title(identifier),
             evidence=records.stored(notebook),
             revisions=revisions,
             runs=[run for run in runs if revisions and run["lock"] == revisions[-1]["hash"]],

@@ -51,9 +51,9 @@ def external(content: str, url: str | None) -> nodes.Node:
     return nodes.reference("", content, refuri=url, internal=False) if url else nodes.Text(content)
 
 
-def to_chapter(content: str, claim: Claim, prefix: str, *classes: str) -> nodes.inline:
-    """Return a link to a chapter."""
-    return _link(content, "doc", "/" + prefix + claim.notebook.removesuffix(".ipynb"), *classes)
+def to_notebook(content: str, notebook: str, prefix: str, *classes: str) -> nodes.inline:
+    """Return a link to a chapter or a primer, named as in `claimbook.claims.Registry.notebook`."""
+    return _link(content, "doc", "/" + prefix + notebook.removesuffix(".ipynb"), *classes)
 
 
 def to_label(content: str, label: str, *classes: str) -> nodes.inline:
@@ -119,7 +119,7 @@ def _claim_cell(chapter, prefix: str) -> list[nodes.Node]:
     claim = chapter.claim
     source = claim.source.short or claim.paper
     cell = [
-        paragraph(to_chapter(chapter.title, claim, prefix, "cb-title")),
+        paragraph(to_notebook(chapter.title, claim.notebook, prefix, "cb-title")),
         paragraph(claim.claim),
         paragraph(
             external(source, claim.source.url), ", ", nodes.emphasis("", claim.paper), classes=["cb-small"]
@@ -156,6 +156,36 @@ def _held_cell(chapter) -> list[nodes.Node]:
 def times(number: int) -> str:
     """Return how often, in words."""
     return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+# The path
+
+
+def reading_path(contents, prefix: str) -> list[nodes.Node]:
+    """Draw the written chapters in learning order, each with the primers and chapters that it needs."""
+    path = contents.path()
+    if not path:
+        return [paragraph("No chapter is written yet.")]
+    rows = []
+    for number, claim in enumerate(path, 1):
+        facts = contents.chapter(claim.id)
+        links = [to_notebook(title, page, prefix) for title, page in contents.prepared_by(claim)]
+        before = [node for link in links for node in (nodes.Text("; "), link)][1:]
+        part = contents.registry.parts[claim.part].partition(":")[0]
+        rows.append(
+            [
+                str(number),
+                [
+                    paragraph(to_notebook(facts.title, claim.notebook, prefix, "cb-title")),
+                    paragraph(part, classes=["cb-small"]),
+                ],
+                [paragraph(*before) if before else paragraph("–")],
+                str(claim.level),
+                badge(facts.verdict, facts.verdict) if facts.verdict else "–",
+            ]
+        )
+    head = ["", "Chapter", "Read before", "Level", "Verdict"]
+    return [table(head, rows, "cb-path", widths=[4, 40, 36, 8, 14])]
 
 
 # How often it held
@@ -296,7 +326,7 @@ def _paper(claim: Claim, status: str, prefix: str, contents) -> nodes.list_item:
         first += nodes.Text(f" – {source.short}")
     label = badge(status, status)
     if status == "written":
-        label = to_chapter("written: read the chapter", claim, prefix, "cb-badge", "cb-written")
+        label = to_notebook("written: read the chapter", claim.notebook, prefix, "cb-badge", "cb-written")
     labels = paragraph(label, " ", classes=["cb-labels"])
     if claim.tier == "core":
         labels += [badge("core", "core"), nodes.Text(" ")]
@@ -316,4 +346,4 @@ def _needs(claim: Claim, contents) -> list[str]:
     return [f"know first: {'; '.join(names)}"] if names else []
 
 
-__all__ = ["KINDS", "how_often_held", "ledger", "paper_map"]
+__all__ = ["KINDS", "how_often_held", "ledger", "paper_map", "reading_path"]
