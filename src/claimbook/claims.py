@@ -89,6 +89,7 @@ class Claim:
     level: int
     tier: str
     reading_lists: tuple[str, ...] = field(default=())
+    moved_from: tuple[str, ...] = field(default=())  # parts in which the chapter stood before
 
     @property
     def notebook(self) -> str:
@@ -235,6 +236,7 @@ def _row(row: dict, number: int, parts: dict) -> Claim:
         ),
         needs=tuple(row["needs"]),
         reading_lists=tuple(row["from"]),
+        moved_from=tuple(row.get("moved_from", ())),
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import http.server
 import os
+import re
 import shutil
 import threading
 from html.parser import HTMLParser
@@ -48,6 +49,8 @@ TOO_WIDE = """() => {
   const wide = [...document.querySelectorAll('.bd-article *')].filter(e => e.getBoundingClientRect().right > width + 1);
   return ['the page', ...wide.slice(0, 5).map(e => e.tagName + '.' + e.className)];
 }"""
+
+AXE = {"resultTypes": ["violations"], "preload": False}  # from disk it may not read style sheets again
 
 
 def missing(reason: str) -> None:
@@ -159,6 +162,96 @@ def test_search_finds_a_chapter(visit, site, served, how):
     page = visit(f"{base}/search.html?q=long+tail")
     page.wait_for_selector("#search-results li a[href*='long_tail']", timeout=20_000)
     assert "long tail" in page.inner_text("#search-results").lower()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("words", ["double descent", "high_dimensional_dynamics"])
+def test_search_finds_a_topic_and_an_id(visit, site, words):
+    page = visit(f"{site.as_uri()}/search.html?q={words.replace(' ', '+')}")
+    page.wait_for_selector("#search-results li a[href*='high_dimensional_dynamics']", timeout=20_000)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_nothing_serious_is_inaccessible(visit, site, name):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = visit((site / name).as_uri())
+    page.wait_for_function(DRAWN, timeout=20_000)
+    page.add_style_tag(content="* { transition: none !important }")  # colours are judged when they have settled
+    found = set()
+    for theme in ("light", "dark"):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
+        for rule in Axe().run(page, options=AXE).response["violations"]:
+            if rule["impact"] in ("serious", "critical"):
+                found |= {f"{theme}: {rule['id']}: {node['html'][:200]}" for node in rule["nodes"]}
+    assert not found
+
+
+@pytest.mark.browser
+def test_theme_switch(visit, site):
+    page = visit((site / "book/index.html").as_uri())
+    page.set_viewport_size({"width": 1280, "height": 900})
+    seen = {page.evaluate("() => getComputedStyle(document.body).backgroundColor")}
+    for _ in range(2):  # auto, light and dark follow each other
+        page.click(".theme-switch-button >> visible=true")
+        seen.add(page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
+    assert len(seen) == 2
+
+
+@pytest.mark.browser
+def test_the_map_is_narrowed_by_keyboard(visit, site):
+    page = visit((site / "book/map.html").as_uri())
+    rows = ".cb-papers > li"
+    everything = page.locator(rows).count()
+    page.focus(".cb-filters select[name=status]")
+    page.keyboard.type("written")
+    page.keyboard.press("Enter")
+    page.select_option(".cb-filters select[name=level]", "2")
+    shown = page.locator(f"{rows}:visible")
+    expected = [
+        c for c in claims.registry().claims.values() if c.level == 2 and c.status(ROOT / "book") == "written"
+    ]
+    assert 0 < shown.count() == len(expected) < everything
+    assert page.inner_text(".cb-filters output") == f"{len(expected)} of {everything} papers"
+    page.select_option(".cb-filters select[name=status]", "")
+    page.select_option(".cb-filters select[name=level]", "")
+    assert page.locator(f"{rows}[hidden]").count() == 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", PAGES)
+def test_page_weighs_little(site, name):
+    """One megabyte besides what all pages share: the theme, the mathematics, the search index."""
+    page = site / name
+    own = {link for link in read(page).loaded if "_static/" not in link and not urlsplit(link).scheme}
+    sizes = {link: (page.parent / unquote(urlsplit(link).path)).stat().st_size for link in own}
+    assert page.stat().st_size + sum(sizes.values()) < 1_000_000, sizes
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_the_downloaded_notebook_is_the_stored_one(site, name):
+    source = f"{name.removesuffix('.html')}.ipynb"
+    links = [link for link in read(site / name).links if link.endswith(".ipynb")]
+    assert links, "no download button"
+    for link in links:
+        assert ((site / name).parent / link).resolve().read_bytes() == (ROOT / source).read_bytes()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_an_id_is_an_address_for_ever(site, name):
+    redirect = site / f"{Path(name).stem}.html"
+    target = re.search(r"url=([^\"]+)", redirect.read_text("utf8"))[1]
+    assert (redirect.parent / target).resolve() == (site / name).resolve()
+
+
+@pytest.mark.parametrize("name", CHAPTERS)
+def test_a_chapter_says_how_to_run_and_to_cite_it(site, name):
+    text = (site / name).read_text("utf8")
+    identifier = Path(name).stem
+    assert f"claimbook_{identifier}" in text
+    anchors = {f"{what}-{identifier.replace('_', '-')}" for what in ("run", "held", "next")}
+    assert anchors <= read(site / name).ids
 
 
 @pytest.mark.browser

@@ -6,6 +6,8 @@ Needs neither torch nor NumPy. Roles and directives, for pages in MyST:
 * ``{count}`papers` ``: a count of the registry, see `claimbook.site.contents.Contents.counts`;
 * ``{least}`20/20` ``: the exact lower bound of a chance of which so many trials succeeded;
 * ``{ledger}``: the table of all written chapters;
+* ``{chapter-cards}``: the written chapters as cards, and ``{gallery}``: their headline figures with captions;
+* ``{headline} id``: the headline figure of one chapter;
 * ``{paper-map}``: all rows of the registry, by part;
 * ``{reading-path}``: the written chapters in learning order, with the primers and chapters that each needs;
 * ``{concept-glossary}``: the registry's concepts, as a glossary;
@@ -16,16 +18,20 @@ Needs neither torch nor NumPy. Roles and directives, for pages in MyST:
 from __future__ import annotations
 
 import hashlib
+import importlib.metadata
+import os
 from functools import cache
+from html import escape
 from pathlib import Path
 
+from docutils import nodes
 from docutils.statemachine import StringList
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from claimbook.claims import RegistryError
 from claimbook.evidence import records
-from claimbook.site import chapters, draw
+from claimbook.site import chapters, draw, pictures
 from claimbook.site.contents import Contents
 
 HERE = Path(__file__).resolve().parent
@@ -41,10 +47,18 @@ def warn(message: str, location=None) -> None:
 def contents(app) -> Contents:
     """Return what the book holds, for one application."""
     config = app.config
+    citation = {
+        "author": config.author,
+        "book": config.html_title or config.project,
+        "year": config.copyright,
+        "version": importlib.metadata.version("claimbook"),
+    }
     return Contents(
         Path(app.srcdir) / config.claimbook_book,
         registry=config.claimbook_registry,
         records=Path(config.claimbook_records) if config.claimbook_records else None,
+        prefix=prefix(app),
+        citation=citation,
     )
 
 
@@ -115,6 +129,55 @@ class Ledger(FromContents):
         return draw.ledger([book.chapter(claim.id) for claim in book.written()], prefix)
 
 
+class Pictured(FromContents):
+    """A directive that shows headline figures, made small."""
+
+    def picture(self, facts) -> nodes.reference:
+        """Return a chapter's headline figure as a link to the chapter; the small picture lies beside the built site."""
+        folder = Path(self.env.app.doctreedir).parent / "claimbook_figures"
+        path = pictures.store_small(facts.figure, facts.claim.id, folder)
+        uri = "/" + os.path.relpath(path, self.env.app.srcdir).replace(os.sep, "/")
+        page = prefix(self.env.app) + facts.claim.notebook.removesuffix(".ipynb")
+        address = self.env.app.builder.get_relative_uri(self.env.docname, page)
+        image = nodes.image(uri=uri, alt=f"{facts.title}. {facts.figure.alt}")
+        return nodes.reference("", "", image, refuri=address, internal=True, classes=["cb-picture"])
+
+    def caption(self, markdown: str) -> list[nodes.Node]:
+        """Return a caption's Markdown as nodes."""
+        box = nodes.container(classes=["cb-caption"])
+        self.state.nested_parse(StringList(markdown.splitlines(), "caption"), self.content_offset, box)
+        return [box]
+
+
+class ChapterCards(Pictured):
+    """``{chapter-cards}``: the written chapters as cards."""
+
+    def nodes(self, book, prefix):
+        return draw.cards(book, prefix, self.picture)
+
+
+class Gallery(Pictured):
+    """``{gallery}``: the headline figures."""
+
+    def nodes(self, book, prefix):
+        return draw.gallery(book, prefix, self.picture, self.caption)
+
+
+class Headline(Pictured):
+    """``{headline} id``: the headline figure of one chapter, with the directive's content as caption."""
+
+    required_arguments = 1
+    has_content = True
+
+    def nodes(self, book, prefix):
+        facts = book.chapter(self.arguments[0])
+        if facts.figure is None:
+            raise self.error(f"The chapter {self.arguments[0]!r} has no figure.")
+        box = nodes.container("", draw.paragraph(self.picture(facts)), classes=["cb-headline"])
+        self.state.nested_parse(self.content, self.content_offset, box)
+        return [box]
+
+
 class PaperMap(FromContents):
     """``{paper-map}``: every paper of the registry, by part."""
 
@@ -133,8 +196,6 @@ class ConceptGlossary(FromContents):
     """``{concept-glossary}``: what readers should know first, from the registry."""
 
     def nodes(self, book, prefix):
-        from docutils import nodes
-
         lines = ["```{glossary}", ":sorted:", ""]
         for name, meaning, page in book.concepts():
             more = f" [Primer](/{prefix}{page})." if page else ""
@@ -167,6 +228,62 @@ def complete(app, docname: str, text: list[str]) -> None:
     text[0], problems = chapters.complete(text[0], docname.removeprefix(prefix(app)), book)
     for problem in problems:
         warn(problem, docname)
+
+
+def turn(app, pagename: str, template: str, context: dict, doctree) -> None:
+    """Let a chapter's previous and next page follow the learning order instead of the contents."""
+    book, root = contents(app), prefix(app)
+    path = [root + claim.notebook.removesuffix(".ipynb") for claim in book.path()]
+    if pagename not in path or template != "page.html":
+        return
+    place = path.index(pagename)
+    neighbours = {
+        "prev": path[place - 1] if place else f"{root}guide/path",
+        "next": path[place + 1] if place + 1 < len(path) else f"{root}gallery",
+    }
+    for side, name in neighbours.items():
+        if name in app.env.titles:
+            context[side] = {
+                "link": app.builder.get_relative_uri(pagename, name),
+                "title": app.builder.render_partial(app.env.titles[name])["title"],
+            }
+
+
+def mend_roles(app, pagename: str, template: str, context: dict, doctree) -> None:
+    """Take away a role that Sphinx gives to lists of references and whose children do not fit it."""
+    if "body" in context:
+        wrong, right = '<div role="list" class="citation-list">', '<div class="citation-list">'
+        context["body"] = context["body"].replace(wrong, right)
+
+
+REDIRECT = """\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<title>{title}</title>
+<meta http-equiv="refresh" content="0; url={target}">
+<link rel="canonical" href="{target}">
+</head>
+<body><p>This page stands at <a href="{target}">{title}</a>.</p></body>
+</html>
+"""
+
+
+def redirect(app, exception) -> None:
+    """Give each chapter an address for ever, its id, and let the places where it stood lead to it."""
+    if exception or app.builder.format != "html" or not hasattr(app.builder, "get_outfilename"):
+        return
+    book, root = contents(app), prefix(app)
+    for claim in book.written():
+        page = root + claim.notebook.removesuffix(".ipynb")
+        if page not in app.env.found_docs:
+            continue
+        for old in (claim.id, *(f"{root}{part}/{claim.id}" for part in claim.moved_from)):
+            path = Path(app.builder.get_outfilename(old))
+            target = os.path.relpath(app.builder.get_outfilename(page), path.parent).replace(os.sep, "/")
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(REDIRECT.format(title=escape(book.title(claim.id)), target=target), "utf8")
 
 
 def outdated(app, env, added, changed, removed) -> list[str]:
@@ -202,6 +319,9 @@ def setup(app):
     app.add_role("count", Count())
     app.add_role("least", Least())
     app.add_directive("ledger", Ledger)
+    app.add_directive("chapter-cards", ChapterCards)
+    app.add_directive("gallery", Gallery)
+    app.add_directive("headline", Headline)
     app.add_directive("paper-map", PaperMap)
     app.add_directive("reading-path", ReadingPath)
     app.add_directive("concept-glossary", ConceptGlossary)
@@ -209,6 +329,9 @@ def setup(app):
     app.connect("source-read", complete)
     app.connect("env-get-outdated", outdated)
     app.connect("env-check-consistency", missing_from_toc)
+    app.connect("html-page-context", turn, priority=900)
+    app.connect("html-page-context", mend_roles)
+    app.connect("build-finished", redirect)
     return {
         # Pages drawn by other code are not kept.
         "env_version": int(code_digest(), 16),

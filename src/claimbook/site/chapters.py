@@ -14,6 +14,42 @@ FIRST_HEADING = re.compile(r"^# +(.+?) *$", re.MULTILINE)
 HEADING = re.compile(r"^(#+) ", re.MULTILINE)
 CODE_BLOCK = re.compile(r"^(```+|~~~+|:::+).*?^\1\s*$", re.MULTILINE | re.DOTALL)
 KNOW_FIRST = re.compile(r"^(\| \*\*Know first\*\* \| ).*\|$", re.MULTILINE)
+REFERENCES = re.compile(r"^#+ References\s*$", re.MULTILINE)
+HOW = "guide/how_to_run.md"
+TOP = "[Held under {held} of {seeds} fresh seeds](held-{id}) · [run it, cite it](run-{id}) · [read on](next-{id})"
+RUN = """\
+(run-{id})=
+## Run it, cite it, read on
+
+In a clone of the book{how}:
+
+```bash
+# open {path}
+make lab
+# run it, and compare every output with what stands here
+make notebooks CHAPTER={id}
+# repeat it under seeds that nobody has looked at
+make trust CHAPTER={id} SEEDS=20
+```
+
+The button at the top of this page downloads the notebook alone. It needs the package: in a clone,
+`pip install -e ".[run]"`.
+
+To cite this chapter (and, please, its paper):
+
+```bibtex
+@incollection{{claimbook_{id},
+  author    = {{{{{author}}}}},
+  title     = {{{title}}},
+  booktitle = {{{book}}},
+  year      = {{{year}}},
+  note      = {{Chapter {id}, version {version}}}
+}}
+```
+
+(next-{id})=
+{links}
+"""
 HELD = """\
 (held-{id})=
 {level} How often it held
@@ -75,17 +111,18 @@ def complete(text: str, name: str, contents) -> tuple[str, list[str]]:
         return text, [f"{name}.ipynb is no chapter: the registry has no row {identifier!r}."]
     problems = []
     if claim.notebook != f"{name}.ipynb":
-        problems.append(f"{name}.ipynb should stand at {claim.notebook}, where the registry has it.")
+        return text, [f"{name}.ipynb should stand at {claim.notebook}, where the registry has it."]
     problems += faults(identifier, notebook, lock.revisions(identifier, contents.records))
     for cell in notebook["cells"]:
         _tag(cell)
         _link_needs(cell, claim, contents)
+    _enclose(notebook, claim, contents)
     place = _verdict_cell(notebook)
     if place is None:
         problems.append(f"{name}.ipynb has no cell that calls chapter.verdict().")
     else:
         section = HELD.format(id=identifier, level="#" * (_level(notebook["cells"][:place]) + 1))
-        notebook["cells"].insert(place + 1, _markdown_cell(section, notebook))
+        notebook["cells"].insert(place + 1, _markdown_cell(section, notebook, "how-often-it-held"))
     return json.dumps(notebook, ensure_ascii=False), problems
 
 
@@ -137,8 +174,54 @@ def _link_needs(cell: dict, claim, contents) -> None:
             output["data"]["text/markdown"] = KNOW_FIRST.sub(lambda found: f"{found[1]}{links} |", drawn)
 
 
-def _markdown_cell(text: str, notebook: dict) -> dict:
+def _enclose(notebook: dict, claim, contents) -> None:
+    """Put links under the claim card, and before the references how to run, to cite and to go on."""
+    cells = notebook["cells"]
+    card = next((k for k, cell in enumerate(cells) if "claim-card" in records.tags(cell)), None)
+    if card is None:
+        return
+    facts = contents.chapter(claim.id)
+    top = TOP.format(id=claim.id, held=facts.seeds_held, seeds=len(facts.by_seed))
+    cells.insert(card + 1, _markdown_cell(top, notebook, "run-cite-next"))
+    last = [
+        k
+        for k, cell in enumerate(cells)
+        if cell["cell_type"] == "markdown" and REFERENCES.search(CODE_BLOCK.sub("", records.source(cell)))
+    ]
+    section = RUN.format(
+        id=claim.id,
+        how=f" ([how to run](/{contents.prefix}{HOW}))" * (contents.book / HOW).is_file(),
+        path=f"{contents.prefix}{claim.notebook}",
+        title=title(notebook) or claim.paper,
+        links=_read_on(claim, contents) or "More chapters stand in the contents.",
+        **contents.citation,
+    )
+    cells.insert(last[-1] if last else len(cells), _markdown_cell(section, notebook, "run-it"))
+
+
+def _read_on(claim, contents) -> str:
+    """Return where to go from a chapter, in Markdown: what it needs, what needs it, its part."""
+    root = f"/{contents.prefix}"
+    before = [f"[{name}]({root}{page})" for name, page in contents.prepared_by(claim)]
+    after = [
+        f"[{contents.title(other.id)}]({root}{other.notebook})"
+        for other in contents.written()
+        if claim.id in other.needs
+    ]
+    beside = [
+        f"[{contents.title(other.id)}]({root}{other.notebook})"
+        for other in contents.written()
+        if other.part == claim.part and other.id != claim.id
+    ]
+    if (contents.book / claim.part / "index.md").is_file():
+        beside.insert(0, f"[about this part]({root}{claim.part}/index.md)")
+    lines = (("Before", before), ("After", after), ("In this part", beside))
+    found = [f"**{name}.** {'; '.join(links)}." for name, links in lines if links]
+    return "\n\n".join(found)
+
+
+def _markdown_cell(text: str, notebook: dict, identifier: str) -> dict:
     cell = {"cell_type": "markdown", "metadata": {}, "source": text}
     if (notebook.get("nbformat", 4), notebook.get("nbformat_minor", 0)) >= (4, 5):
-        cell["id"] = "how-often-it-held"
+        cell["id"] = identifier
     return cell

@@ -12,7 +12,7 @@ from pathlib import Path
 from claimbook import claims
 from claimbook.claims import Claim, Registry
 from claimbook.evidence import lock, records
-from claimbook.site import chapters
+from claimbook.site import chapters, pictures
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class ChapterFacts:
         Median processor seconds.
     held : list of dict
         How often each part and control repeated its frozen state; see `claimbook.evidence.records.held`.
+    figure : claimbook.site.pictures.Figure or None
+        The headline figure.
     """
 
     claim: Claim
@@ -43,6 +45,7 @@ class ChapterFacts:
     runs: list[dict]
     seconds: float | None
     held: list[dict]
+    figure: pictures.Figure | None = None
 
     @property
     def verdict(self) -> str | None:
@@ -114,10 +117,23 @@ class Contents:
         The folder that holds the parts.
     registry, records : path, optional
         Another registry and another folder of records than the package's own.
+    prefix : str
+        What precedes a chapter's path in the name of its page.
+    citation : dict, optional
+        What a citation of the book says: author, book, year, version.
     """
 
-    def __init__(self, book: Path, registry=None, records: Path | None = None):
+    def __init__(
+        self,
+        book: Path,
+        registry=None,
+        records: Path | None = None,
+        prefix: str = "",
+        citation: dict[str, str] | None = None,
+    ):
         self.book, self.records = Path(book), records
+        self.prefix = prefix
+        self.citation = citation or dict.fromkeys(("author", "book", "year", "version"), "")
         self._registry = registry
 
     @cached_property
@@ -149,8 +165,21 @@ class Contents:
             **{name: status[name] for name in ("written", "open", "discussed")},
             **{kind: sum(claim.kind == kind for claim in rows) for kind in claims.KINDS},
             **{tier: sum(claim.tier == tier for claim in rows) for tier in claims.TIERS},
+            **self._tested(),
             "calibration-seeds": lock.LEAST_CALIBRATION_SEEDS,
             "least-chance": lock.LEAST_CHANCE,
+        }
+
+    def _tested(self) -> dict[str, int]:
+        """Return what all stored evidence amounts to: parts and controls checked, seeds tried, processor minutes."""
+        chapters = [self.chapter(claim.id) for claim in self.written()]
+        parts = [part for facts in chapters if facts.evidence for part in facts.evidence["parts"]]
+        return {
+            "parts-checked": len(parts),
+            "controls": sum(len(part["controls"]) for part in parts),
+            "seeds-tried": sum(len(facts.by_seed) for facts in chapters),
+            "seeds-held": sum(facts.seeds_held for facts in chapters),
+            "seconds": round(sum(facts.seconds or 0 for facts in chapters)),
         }
 
     def concepts(self) -> list[tuple[str, str, str | None]]:
@@ -219,6 +248,7 @@ class Contents:
             runs=[run for run in runs if revisions and run["lock"] == revisions[-1]["hash"]],
             seconds=records.seconds(identifier, self.records),
             held=records.held(identifier, self.records),
+            figure=pictures.headline(notebook),
         )
 
     def state(self, chapter: str = "") -> str:
@@ -229,7 +259,8 @@ class Contents:
         else:
             paths = [*self.book.glob("*/*.ipynb"), *folder.glob("*.json*")]
         seen = [(path.name, path.stat().st_mtime_ns) for path in sorted(paths) if path.is_file()]
-        return hashlib.sha256(repr((seen, claims_digest(self._registry))).encode()).hexdigest()[:16]
+        linked = sorted(path.name for path in self.book.glob("*/*.ipynb"))  # a chapter's page links to others
+        return hashlib.sha256(repr((seen, linked, claims_digest(self._registry))).encode()).hexdigest()[:16]
 
 
 def _built(notebook: str) -> str:

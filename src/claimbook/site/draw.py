@@ -117,13 +117,9 @@ def ledger(chapters: list, prefix: str) -> list[nodes.Node]:
 
 def _claim_cell(chapter, prefix: str) -> list[nodes.Node]:
     claim = chapter.claim
-    source = claim.source.short or claim.paper
     cell = [
         paragraph(to_notebook(chapter.title, claim.notebook, prefix, "cb-title")),
-        paragraph(claim.claim),
-        paragraph(
-            external(source, claim.source.url), ", ", nodes.emphasis("", claim.paper), classes=["cb-small"]
-        ),
+        paragraph(external(claim.source.short or claim.paper, claim.source.url), classes=["cb-small"]),
     ]
     means = chapter.core_means()
     if means:
@@ -156,6 +152,56 @@ def _held_cell(chapter) -> list[nodes.Node]:
 def times(number: int) -> str:
     """Return how often, in words."""
     return {1: "once", 2: "twice"}.get(number, f"{number} times")
+
+
+# Cards and gallery
+
+
+def cards(contents, prefix: str, picture) -> list[nodes.Node]:
+    """Draw every written chapter as a card, in the registry's order; ``picture`` links a chapter's small figure."""
+    boxes = []
+    for claim in contents.written():
+        facts = contents.chapter(claim.id)
+        part = contents.registry.parts[claim.part].partition(":")[0]
+        about = contents.book / claim.part / "index.md"
+        label = _link(part, "doc", f"/{prefix}{claim.part}/index") if about.is_file() else nodes.Text(part)
+        boxes.append(
+            nodes.container(
+                "",
+                paragraph(label, classes=["cb-part-name"]),
+                *([paragraph(picture(facts))] if facts.figure else []),
+                paragraph(to_notebook(facts.title, claim.notebook, prefix), classes=["cb-title"]),
+                paragraph(claim.claim, classes=["cb-claim"]),
+                _labels(facts),
+                classes=["cb-card"],
+            )
+        )
+    return [nodes.container("", *boxes, classes=["cb-cards"])]
+
+
+def gallery(contents, prefix: str, picture, caption) -> list[nodes.Node]:
+    """Draw the headline figures with their captions; ``caption`` turns Markdown into nodes."""
+    boxes = []
+    for claim in contents.written():
+        facts = contents.chapter(claim.id)
+        if facts.figure:
+            title = paragraph(to_notebook(facts.title, claim.notebook, prefix), classes=["cb-title"])
+            what = caption(facts.figure.caption)
+            boxes.append(
+                nodes.container(
+                    "", title, paragraph(picture(facts)), *what, _labels(facts), classes=["cb-card"]
+                )
+            )
+    return [nodes.container("", *boxes, classes=["cb-cards", "cb-gallery"])]
+
+
+def _labels(facts) -> nodes.paragraph:
+    labels = paragraph(classes=["cb-labels"])
+    if facts.verdict:
+        labels += [badge(facts.verdict, facts.verdict), nodes.Text(" ")]
+    time = f"{draw.number(facts.seconds)} s on one core · " if facts.seconds else ""
+    labels += text(f"{time}level {facts.claim.level}", "cb-small")
+    return labels
 
 
 # The path
@@ -284,6 +330,28 @@ def _versions(run: dict) -> str:
 # The map
 
 
+FILTERS = (
+    ("status", ("written", "open", "discussed")),
+    ("kind", KINDS),
+    ("level", ("1", "2", "3")),
+    ("tier", ("core", "further")),
+)
+
+
+def map_filters(parts: dict[str, str]) -> nodes.raw:
+    """Return the choices by which a script narrows the map; hidden as long as no script runs."""
+    choices = [("part", [(part, title.partition(":")[0]) for part, title in parts.items()])]
+    choices += [(name, [(value, value) for value in values]) for name, values in FILTERS]
+    boxes = []
+    for name, values in choices:
+        options = "".join(f'<option value="{escape(v)}">{escape(label)}</option>' for v, label in values)
+        boxes.append(
+            f'<label>{name} <select name="{name}"><option value="">all</option>{options}</select></label>'
+        )
+    form = f'<form class="cb-filters" hidden>{"".join(boxes)} <output aria-live="polite"></output></form>'
+    return nodes.raw("", form, format="html")
+
+
 def paper_map(contents, prefix: str) -> list[nodes.Node]:
     """Draw every row of the registry, by part: counts first, then a section for each part."""
     status = {claim.id: claim.status(contents.book) for claim in contents.registry.claims.values()}
@@ -303,7 +371,8 @@ def paper_map(contents, prefix: str) -> list[nodes.Node]:
             overview,
             "cb-overview",
             widths=[60, 10, 10, 10, 10],
-        )
+        ),
+        map_filters(contents.registry.parts),
     ]
     for part, title in contents.registry.parts.items():
         section = nodes.section("", nodes.title("", title), ids=[f"part-{part}"])
@@ -331,14 +400,26 @@ def _paper(claim: Claim, status: str, prefix: str, contents) -> nodes.list_item:
     if claim.tier == "core":
         labels += [badge("core", "core"), nodes.Text(" ")]
     labels += text(" · ".join([claim.kind, f"level {claim.level}", *_needs(claim, contents)]), "cb-small")
+    how = details("How to begin", _begin(claim)) if status == "open" else []
+    facets = (status, claim.kind, f"level-{claim.level}", claim.tier, f"part-{claim.part}")
     return nodes.list_item(
         "",
         first,
         paragraph(claim.claim, classes=["cb-claim"]),
         labels,
+        *how,
         ids=[f"paper-{claim.id}"],
-        classes=[f"cb-is-{status}"],
+        classes=[f"cb-is-{facet}" for facet in facets],
     )
+
+
+def _begin(claim: Claim) -> list[nodes.Node]:
+    """Return a first idea for an open row, its control, and the command that lays out a chapter."""
+    return [
+        paragraph(nodes.strong("", "First idea. "), claim.setting),
+        paragraph(nodes.strong("", "Control. "), claim.control),
+        paragraph(nodes.strong("", "Begin. "), nodes.literal("", f"make chapter ID={claim.id}")),
+    ]
 
 
 def _needs(claim: Claim, contents) -> list[str]:
@@ -346,4 +427,4 @@ def _needs(claim: Claim, contents) -> list[str]:
     return [f"know first: {'; '.join(names)}"] if names else []
 
 
-__all__ = ["KINDS", "how_often_held", "ledger", "paper_map", "reading_path"]
+__all__ = ["KINDS", "cards", "gallery", "how_often_held", "ledger", "paper_map", "reading_path"]
