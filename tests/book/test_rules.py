@@ -125,6 +125,7 @@ def remove_text(word):
         (warn, "stderr"),
         (remove_text("`long_tail`"), "does not cite"),
         (remove_text("{solution}"), "exercises"),
+        (remove_text("pip install"), "how to run it by itself"),
     ],
 )
 def test_a_broken_book_is_caught(chapter, tamper, message):

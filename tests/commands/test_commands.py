@@ -75,6 +75,7 @@ def test_run_stores_the_same_bytes_every_time(book):
     stored = json.loads(first)
     assert stored["metadata"]["claimbook"]["code"] == records.hash_of_cells(stored)
     assert records.stored(stored)["verdict"] == "supported"
+    assert 'pip install -e ".[run]"' in records.source(stored["cells"][1])
 
 
 def test_a_failing_run_leaves_the_old_file(book):

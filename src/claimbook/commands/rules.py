@@ -53,6 +53,8 @@ def _stored(notebook: dict) -> list[str]:
         found.append("its cells were not run once, in order, from a fresh kernel")
     if notebook.get("metadata", {}).get("claimbook", {}).get("code") != records.hash_of_cells(notebook):
         found.append("its code has changed since it was run: make run CHAPTER=…")
+    if not any('pip install -e ".[run]"' in records.source(cell) for cell in notebook["cells"][:2]):
+        found.append("it does not say how to run it by itself: make run CHAPTER=…")
     for number, cell in enumerate(code, 1):
         if records.source(cell).count("\n") + 1 > MAX_LINES:
             found.append(f"code cell {number} has more than {MAX_LINES} lines")
