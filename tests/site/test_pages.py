@@ -141,6 +141,8 @@ def look(page) -> None:
     assert not page.evaluate(FAULTY), "formulas that MathJax cannot draw"
     page.evaluate("() => document.querySelectorAll('details').forEach(e => e.open = true)")
     assert not page.evaluate(TOO_WIDE), "wider than a phone"
+    page.set_viewport_size({"width": 640, "height": 450})  # a window of 1280 pixels, enlarged twice
+    assert not page.evaluate(TOO_WIDE), "wider than a window at 200%"
 
 
 @pytest.mark.browser
@@ -178,7 +180,9 @@ def test_nothing_serious_is_inaccessible(visit, site, name):
 
     page = visit((site / name).as_uri())
     page.wait_for_function(DRAWN, timeout=20_000)
-    page.add_style_tag(content="* { transition: none !important }")  # colours are judged when they have settled
+    page.add_style_tag(
+        content="* { transition: none !important }"
+    )  # colours are judged when they have settled
     found = set()
     for theme in ("light", "dark"):
         page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
@@ -197,6 +201,27 @@ def test_theme_switch(visit, site):
         page.click(".theme-switch-button >> visible=true")
         seen.add(page.evaluate("() => getComputedStyle(document.body).backgroundColor"))
     assert len(seen) == 2
+
+
+FOCUS = """() => {
+  const e = document.activeElement, seen = [e, e.querySelector("*"), e.parentElement].filter(Boolean);
+  return seen.some((node) => {
+    const style = getComputedStyle(node);
+    return (style.outlineStyle !== "none" && parseFloat(style.outlineWidth) > 0) || style.boxShadow !== "none";
+  }) ? "" : e.outerHTML.slice(0, 120);
+}"""
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["book/index.html", "book/map.html", *CHAPTERS[:1]])
+def test_focus_is_visible(visit, site, name):
+    page = visit((site / name).as_uri())
+    page.set_viewport_size({"width": 1280, "height": 900})
+    lost = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        lost.add(page.evaluate(FOCUS))
+    assert lost <= {""}
 
 
 @pytest.mark.browser
