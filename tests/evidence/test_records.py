@@ -1,6 +1,7 @@
 import copy
 import json
 
+import numpy as np
 import pytest
 from scipy import stats
 
@@ -114,3 +115,24 @@ def test_the_reader_needs_neither_numpy_nor_torch():
     imports = "import sys, claimbook.claims, claimbook.evidence.records"
     code = f"{imports}; sys.exit(any(name in sys.modules for name in ('numpy', 'torch')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_t_quantile_is_close():
+    for degrees in (4, 5, 9, 19, 59):
+        assert records.student(degrees) == pytest.approx(stats.t.ppf(0.975, degrees), rel=0.005)
+
+
+@pytest.mark.parametrize(("shared", "low", "high"), [(0.0, 0.75, 1.3), (1.0, 2.0, 6.0)])
+def test_randomness_that_units_share_shows_as_spread(shared, low, high):
+    rng = np.random.default_rng(0)
+    found = []
+    for _ in range(60):
+        values = rng.normal(size=10) + shared * rng.normal()
+        centre = values.mean()
+        half = records.student(9) * values.std(ddof=1) / 10**0.5
+        found.append({"measured": {"part: It works": [centre, centre - half, centre + half]}})
+    definition = {"name": "It works", "summary": "mean", "cells": 1, "units": 10}
+    assert low < records.spread_ratio(found, definition) < high
+    assert records.spread_ratio(found[:9], definition) is None
+    assert records.spread_ratio(found, {**definition, "cells": 3}) is None
+    assert records.spread_ratio(found, {**definition, "summary": "median"}) is None

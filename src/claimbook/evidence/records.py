@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import statistics
 from pathlib import Path
 
 from claimbook.evidence import lock
@@ -120,20 +121,53 @@ def held(chapter: str, folder: Path | None = None) -> list[dict]:
     Returns
     -------
     list of dict
-        ``name``, ``kind`` (part, control, intact or planted), ``held``, ``seeds`` and ``least``: the exact 95% lower
-        bound of the chance to hold. Runs under one seed are not independent, so a seed counts once: as held if all
-        runs under it were. A run that broke off counts as not held.
+        ``name``, ``kind`` (part, control, intact or planted), ``held``, ``seeds``, ``least``: the exact 95% lower
+        bound of the chance to hold, and ``spread``, see `spread_ratio` (of parts alone, else None). Runs under one
+        seed are not independent, so a seed counts once: as held if all runs under it were. A run that broke off counts
+        as not held.
     """
     revisions = lock.revisions(chapter, folder)
     if not revisions:
         return []
     groups = by_seed([run for run in runs(chapter, folder) if run["lock"] == revisions[-1]["hash"]])
+    parts = {part["definition"]["name"]: part["definition"] for part in revisions[-1]["parts"]}
     rows = []
     for name, kind, state in frozen_states(revisions[-1]):
         good = sum(repeated(group, name, kind, state) for group in groups)
         least = least_chance(good, len(groups)) if groups else 0.0
-        rows.append({"name": name, "kind": kind, "held": good, "seeds": len(groups), "least": least})
+        definition = parts[name] if kind == "part" else None
+        spread = definition and spread_ratio([group[-1] for group in groups], definition)
+        rows.append(
+            {"name": name, "kind": kind, "held": good, "seeds": len(groups), "least": least, "spread": spread}
+        )
     return rows
+
+
+def spread_ratio(found: list[dict], definition: dict) -> float | None:
+    """Return how much a part's estimate varies between roots, against what its units within a run let expect.
+
+    The standard deviation of the means over runs, divided by their root mean square standard error. It is near 1 if
+    the units of a run are independent; well above 1 if they share randomness that differs from root to root.
+    None where there is no such comparison: for other summaries than one mean, and for fewer than ten runs.
+    """
+    key = f"part: {definition['name']}"
+    seen = [run["measured"][key] for run in found if key in run.get("measured", {})]
+    if (definition.get("summary"), definition.get("cells")) != ("mean", 1) or len(seen) < 10:
+        return None
+    errors = [(high - low) / (2 * student(definition["units"] - 1)) for _, low, high in seen]
+    within = statistics.fmean(error**2 for error in errors) ** 0.5
+    return statistics.stdev(estimate for estimate, _, _ in seen) / within if within else None
+
+
+def student(degrees: int) -> float:
+    """Return the 97.5% quantile of Student's t, by Cornish and Fisher's expansion: within .5% from 4 degrees on."""
+    z = statistics.NormalDist().inv_cdf(0.975)
+    terms = (
+        (z**3 + z) / 4,
+        (5 * z**5 + 16 * z**3 + 3 * z) / 96,
+        (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384,
+    )
+    return z + sum(term / degrees**k for k, term in enumerate(terms, 1))
 
 
 def repeated(group: list[dict], name: str, kind: str, state: str) -> bool:

@@ -236,6 +236,11 @@ def reading_path(contents, prefix: str) -> list[nodes.Node]:
 
 # How often it held
 
+SPREAD = (
+    "Spread: how much the estimate varies between seeds, against what the units within one run let expect (for single "
+    "means). Near 1 the units are independent; above 1.5 they would share randomness."
+)
+
 
 def how_often_held(chapter) -> list[nodes.Node]:
     """Draw how often each part and control of a chapter repeated its frozen state."""
@@ -259,9 +264,14 @@ def how_often_held(chapter) -> list[nodes.Node]:
         f"from the hash of what was frozen. All parts and controls came out as frozen under {of_them} of them, so the "
         f"chance that they do is at least {percent(least_chance(held, seeds))} (exact 95% bound)."
     )
-    head = ["What was checked", "Frozen as", "Held", "At least"]
-    found = table(head, _held_rows(chapter), "cb-held", widths=[60, 14, 14, 12])
-    return [paragraph(intro), found, paragraph(_made_with(chapter), classes=["cb-small"])]
+    head = ["What was checked", "Frozen as", "Held", "At least", "Spread"]
+    found = table(head, _held_rows(chapter), "cb-held", widths=[54, 13, 13, 10, 10])
+    return [
+        paragraph(intro),
+        found,
+        paragraph(SPREAD, classes=["cb-small"]),
+        paragraph(_made_with(chapter), classes=["cb-small"]),
+    ]
 
 
 def _held_rows(chapter) -> list[list]:
@@ -270,6 +280,7 @@ def _held_rows(chapter) -> list[list]:
     rows, part = [], ""
     for row in chapter.held:
         counts = [f"{row['held']} of {row['seeds']}", percent(row["least"])]
+        counts.append("–" if row["spread"] is None else f"{row['spread']:.2f}")
         if row["kind"] == "part":
             part = row["name"]
             definition = frozen[part]["definition"]
