@@ -27,6 +27,7 @@ def test_every_notebook_is_known_and_every_chapter_has_a_broken_twin():
         if ".ipynb_checkpoints" not in path.parts
     }
     assert notebooks == {claims.registry().notebook(name) for name in CHAPTERS + PRIMERS}
+    assert PRIMERS == list(claims.registry().primers)
     assert {path.stem for path in (BOOK.parent / "tests" / "broken").glob("*.py")} == set(CHAPTERS)
 
 
@@ -134,6 +135,21 @@ def test_a_broken_book_is_caught(chapter, tamper, message):
     assert any(message in problem for problem in problems("long_tail", BOOK, notebook=tampered)), problems(
         "long_tail", BOOK, notebook=tampered
     )
+
+
+@pytest.mark.parametrize(
+    ("tamper", "message"),
+    [
+        (strip, "fresh kernel"),
+        (forget_the_alt_text, "without alt text"),
+        (remove_text("{solution}"), "it needs 3 exercises"),
+        (remove_text("{cite"), "it cites nothing"),
+    ],
+)
+def test_a_broken_primer_is_caught(tamper, message):
+    tampered = json.loads((BOOK / "primers" / "margins.ipynb").read_text("utf8"))
+    tamper(tampered)
+    assert any(message in problem for problem in problems("margins", BOOK, notebook=tampered))
 
 
 def test_a_chapter_outside_the_contents_is_caught(chapter, tmp_path):
