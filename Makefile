@@ -1,5 +1,5 @@
 # Every target is one line over tasks.py, which also runs without make: `python tasks.py COMMAND`.
-# Variables: CHAPTER=id (or several), SEEDS=20, CLUSTER=address of a Dask scheduler, PORT=8000, PYTHON=python3.12, and
+# Variables: CHAPTER=id (or several), ID=id of an open row of the map, SEEDS=20, CLUSTER=address of a Dask scheduler, PORT=8000, PYTHON=python3.12, and
 # TORCH_INDEX=address, from where to take PyTorch (on Linux, its CPU wheels spare gigabytes of GPU packages).
 
 TRIED = python3.13 python3.12 python3.11 python3 python
@@ -11,7 +11,7 @@ NONE = This book needs Python 3.11 or newer, and none was found: install one, or
 RUN = $(or $(PYTHON),$(error $(NONE))) tasks.py
 
 .DEFAULT_GOAL := list
-.PHONY: list book serve test lab run text notebook freeze trust bench notebooks lint lock clean
+.PHONY: list book serve pdf test lab chapter run text notebook freeze trust bench notebooks lint lock clean
 
 list: ## show these lines
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -22,11 +22,17 @@ book: ## build the site in _build/html (no PyTorch needed)
 serve: ## serve the site on this machine (PORT=8000)
 	@$(RUN) serve $(PORT:%=--port %)
 
+pdf: ## print the whole book into _build/pdf/claimbook.pdf (needs Chromium)
+	@$(RUN) pdf
+
 test: ## test everything: style, units, notebooks, site
 	@$(RUN) test
 
 lab: ## open the chapters in JupyterLab
 	@$(RUN) lab
+
+chapter: ## lay out a new chapter from its row of the map (ID=id)
+	@$(RUN) chapter $(or $(ID),$(CHAPTER))
 
 run: ## run a chapter and store it (CHAPTER=id)
 	@$(RUN) run $(CHAPTER)

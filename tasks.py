@@ -331,12 +331,31 @@ def serve(options):
         say("")
 
 
+def pdf(options):
+    """Print the whole book into one PDF, through the browser that the tests use."""
+    python = need("book", "test")
+    book(options)
+    say("Printing it (some minutes)")
+    sys.exit(claimbook(python, ["pdf"], environment()))
+
+
 # Running and editing
 
 
 def claimbook(python, arguments, env):
     """Run one command of the package and return its exit code."""
     return call([python, "-m", "claimbook"] + arguments, env)
+
+
+def chapter(options):
+    """Lay out chapters from their rows of the map."""
+    if not options.ids:
+        stop(
+            "Name an open row of the map: `make chapter ID=...` or `python tasks.py chapter ID`. "
+            "The map is in book/map.md and src/claimbook/claims.yml."
+        )
+    python = need("run")
+    sys.exit(max([claimbook(python, ["chapter", row], environment()) for row in options.ids]))
 
 
 def run(options):
@@ -631,8 +650,10 @@ def commands():
 
     add(book, "build the site in _build/html (stored outputs, no torch)")
     add(serve, "serve the site on this machine").add_argument("--port", type=int, default=8000)
+    add(pdf, "print the whole book into _build/pdf/claimbook.pdf")
     add(test, "test everything: style, units, notebooks, site")
     add(lab, "open the chapters in JupyterLab")
+    add(chapter, "lay out a new chapter from its row of the map", ids="open rows of the map")
     add(run, "run a chapter and store it", ids="chapters")
     for function, summary in (
         (text, "write a chapter as Python text to text/ID.py, for editing"),

@@ -327,7 +327,8 @@ def test_how_often_it_held_follows_the_verdict(written):
     assert html.index("part of the claim") < html.index("How often it held") < html.index("What comes after")
     assert "came out as frozen under 19 of them, so the chance that they do is at least 78%" in text
     assert (
-        "It gains (band set twice) holds 20 of 20 86% 0.13 control: no mechanism rejected 19 of 20 78% –" in text
+        "It gains (band set twice) holds 20 of 20 86% 0.13 control: no mechanism rejected 19 of 20 78% –"
+        in text
     )
     assert "intact: the loss intact 20 of 20 86% – It also gains (not core, band set twice)" in text
     assert "The whole chapter takes ≈ 12.3 s of processor time. It needs ≈ 200 MB" in text

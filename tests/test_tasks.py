@@ -201,6 +201,7 @@ class TestChapters:
             "freeze a_chapter --seeds 30",
             "trust --seeds 20 --chapter a_chapter",
             "trust",
+            "chapter an_open_row",
         ):
             with pytest.raises(SystemExit) as ended:
                 tasks.main(line.split())
@@ -210,9 +211,25 @@ class TestChapters:
             "freeze a_chapter --seeds 30",
             "trust --seeds 20 --chapter a_chapter",
             "trust",
+            "chapter an_open_row",
         ]
-        assert all(env["OMP_NUM_THREADS"] == "1" for _, env in called)
+        assert all(env["OMP_NUM_THREADS"] == "1" for _, env in called[:-1])
         assert "CLAIMBOOK_SEED" not in called[0][1]  # what is stored is always the book's own seed
+
+    def test_a_new_chapter_is_named(self, tasks, chapter):
+        with pytest.raises(SystemExit, match=r"Name an open row of the map: `make chapter ID=\.\.\.`"):
+            tasks.main(["chapter"])
+
+    def test_printing_builds_first_and_tells_what_failed(self, tasks, installs, monkeypatch):
+        called = []
+        monkeypatch.setattr(tasks, "call", lambda command, env=None, stdout=None: called.append(command) or 0)
+        with pytest.raises(SystemExit) as ended:
+            tasks.main(["pdf"])
+        assert ended.value.code == 0 and installs == [".[book,test]"]
+        assert "build" in called[0] and called[1][2:] == ["claimbook", "pdf"]
+        monkeypatch.setattr(tasks, "call", lambda command, env=None, stdout=None: 2)
+        with pytest.raises(SystemExit, match="did not build"):
+            tasks.main(["pdf"])
 
 
 class TestText:

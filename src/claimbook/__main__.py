@@ -6,6 +6,8 @@ import argparse
 import sys
 
 from claimbook.claims import RegistryError, registry
+from claimbook.commands.chapter import CannotLayOut
+from claimbook.commands.pdf import CannotPrint
 from claimbook.evidence.errors import EvidenceError
 
 
@@ -30,10 +32,13 @@ def main(arguments: list[str] | None = None) -> int:
     trust.add_argument("--seeds", type=int, default=20)
     for command in (trust, commands.choices["freeze"]):
         command.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, as tcp://host:8786")
+    commands.add_parser("pdf", help="print the built book into one PDF")
+    chapter = commands.add_parser("chapter", help="lay out a chapter from its row of the map")
+    chapter.add_argument("chapter")
     options = parser.parse_args(arguments)
     try:
         return _call(options)
-    except (RegistryError, EvidenceError, FileNotFoundError) as problem:
+    except (RegistryError, EvidenceError, FileNotFoundError, CannotPrint, CannotLayOut) as problem:
         print(problem, file=sys.stderr)
         return 2
 
@@ -52,6 +57,16 @@ def _call(options: argparse.Namespace) -> int:
         with on_cluster(options.cluster):
             revision = freeze(options.chapter, options.seeds)
         print(f"frozen, revision {revision['revision']}: {revision['verdict']}")
+        return 0
+    if options.command == "pdf":
+        from claimbook.commands.pdf import pdf
+
+        print(pdf())
+        return 0
+    if options.command == "chapter":
+        from claimbook.commands.chapter import lay_out
+
+        print(lay_out(options.chapter))
         return 0
     from claimbook.commands.execute import notebook_path, written, written_primers
 
