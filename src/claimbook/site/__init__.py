@@ -25,7 +25,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from claimbook.claims import RegistryError
 from claimbook.evidence import records
-from claimbook.site import chapters, draw
+from claimbook.site import chapters, draw, explorables
 from claimbook.site.contents import Contents
 
 HERE = Path(__file__).resolve().parent
@@ -207,6 +207,7 @@ def setup(app):
     app.add_directive("concept-glossary", ConceptGlossary)
     app.add_directive("how-often-held", HowOftenHeld)
     app.connect("source-read", complete)
+    app.connect("html-page-context", explorables.load)
     app.connect("env-get-outdated", outdated)
     app.connect("env-check-consistency", missing_from_toc)
     return {
