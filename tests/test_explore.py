@@ -27,11 +27,11 @@ def explorable(
 def test_it_is_stored_as_data_that_a_page_can_draw():
     data, metadata = explorable()._repr_mimebundle_()
     stored = json.loads(json.dumps(metadata))["claimbook"]["explorable"]
-    (spec,) = stored["specs"]
+    spec = json.loads(stored["specs"][0])
     assert data == {"text/plain": "Explorable, drawn on the book's page: Move it."}
     assert spec["params"] == [{"name": "time", "value": 0}] and spec["width"] == "container"
     assert "://" not in json.dumps(stored)
-    assert stored["sliders"][0]["positions"][-1] == "19" and len(stored["reading"]) == 20
+    assert stored["sliders"][0]["positions"][-1] == "19" and len(stored["reading"].split("\n")) == 20
 
 
 def test_the_same_data_are_the_same_bytes():
@@ -52,7 +52,7 @@ def test_two_sliders_share_a_grid_of_readings():
     load = explore.slider("load", "Load", range(3))
     both = chart().transform_filter(load.here)
     made = explorable(both, [TIME, load], np.full((20, 3), "now").tolist())
-    assert len(made._repr_mimebundle_()[1]["claimbook"]["explorable"]["reading"]) == 60
+    assert len(made._repr_mimebundle_()[1]["claimbook"]["explorable"]["reading"].split("\n")) == 60
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,7 @@ def test_two_sliders_share_a_grid_of_readings():
             "depends on the slider 'load'",
         ),
         (lambda: explorable(reading=["now"]), r"shape \(20,\)"),
+        (lambda: explorable(reading=["two\nlines"] * 20), "one line"),
         (lambda: explorable(alt="Short."), "alt text"),
         (lambda: explorable(chart(values=np.full(20, np.nan))), "'y' holds values that are not finite"),
         (lambda: explorable([chart()] * 200), "more than 150,000"),

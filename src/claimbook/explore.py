@@ -136,6 +136,8 @@ class Explorable:
             raise ValueError("An explorable needs a caption, and an alt text of a sentence or more.")
         self.alt, self.caption = alt, caption
         self.reading = np.asarray(reading, dtype=object)
+        if any("\n" in sentence for sentence in self.reading.ravel()):
+            raise ValueError("Each reading is one line.")
         if self.reading.shape != tuple(counts):
             raise ValueError(f"reading must have the shape {tuple(counts)}, not {self.reading.shape}.")
         charts = charts if isinstance(charts, list | tuple) else [charts]
@@ -167,8 +169,9 @@ class Explorable:
             "alt": self.alt,
             "caption": self.caption,
             "sliders": [{**slider._asdict(), "positions": list(slider.positions)} for slider in self.sliders],
-            "reading": self.reading.ravel().tolist(),
-            "specs": self.specs,
+            # As text, so that a notebook in git does not grow by a line a number.
+            "reading": "\n".join(self.reading.ravel()),
+            "specs": [json.dumps(spec, separators=(",", ":"), ensure_ascii=False) for spec in self.specs],
         }
         return {"text/plain": text}, {"claimbook": {"explorable": stored}}
 

@@ -31,7 +31,8 @@ def put_in(notebook: dict) -> bool:
 def draw(stored: dict, identifier: str) -> str:
     """Return one explorable as HTML, hidden until a script draws it."""
     sliders = "".join(_slider(slider, f"{identifier}-{slider['name']}") for slider in stored["sliders"])
-    data = {name: stored[name] for name in ("sliders", "reading", "specs")}
+    specs = [json.loads(spec) for spec in stored["specs"]]
+    data = {"sliders": stored["sliders"], "reading": stored["reading"].split("\n"), "specs": specs}
     text = json.dumps(data, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
     panels = '<div class="cb-panel"></div>' * len(stored["specs"])
     return (
