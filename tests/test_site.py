@@ -639,3 +639,38 @@ def test_how_to_run_names_every_command():
     assert len(targets) > 5
     for target in set(targets) - {"list"}:
         assert f"`make {target}" in page and f"tasks.py {target}" in page, target
+
+
+EXPLORABLE = {
+    "alt": 'A line that "rises"',
+    "caption": "Move it & see </script>.",
+    "sliders": [{"name": "k", "label": "Time", "positions": ["a", "<b>"], "start": 1}],
+    "reading": "low\nhigh </script>",
+    "specs": ['{"mark":"line"}'],
+}
+
+
+def test_an_explorable_is_drawn_with_its_slider_and_its_data(book):
+    book.freeze()
+    book.store()
+    path = book.folder / "book" / "first" / "alpha.ipynb"
+    stored = json.loads(path.read_text("utf8"))
+    cell = code("explorable", "Explorable", {"explorable": EXPLORABLE})
+    cell["outputs"][0]["data"] = {"text/plain": "Explorable, drawn on the book's page"}
+    stored["cells"].insert(2, cell)
+    path.write_text(json.dumps(stored), "utf8")
+    assert book.build()[0] == ""
+    page = book.html("book/first/alpha")
+    assert '<label for="explorable-1-k">Time</label>' in page
+    assert 'type="range" min="0" max="1" step="1" value="1" aria-valuetext="&lt;b&gt;"' in page
+    assert 'aria-label="A line that &quot;rises&quot;"' in page
+    (data,) = re.findall(r'<script type="application/json">(.*?)</script>', page)
+    parts = {"reading": ["low", "high </script>"], "specs": [{"mark": "line"}]}
+    assert json.loads(data) == {"sliders": EXPLORABLE["sliders"], **parts}
+    (library,) = re.findall(r'src="[^"]*_static/(vega-embed-[^"?]*\.js)', page)
+    text = (book.out / "html" / "_static" / library).read_text("utf8")
+    assert text.startswith("(() => {") and "window.vegaEmbed=" in text
+    assert "vega-embed" not in book.html("index")
+    old = (book.out / "html" / "_static" / library).stat().st_mtime_ns
+    book.build()
+    assert (book.out / "html" / "_static" / library).stat().st_mtime_ns == old

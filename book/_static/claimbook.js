@@ -36,3 +36,31 @@ window.addEventListener("DOMContentLoaded", () => {
     narrow(form);
   }
 });
+
+// An explorable stays hidden unless Vega-Embed is there to draw it. All its positions are in the page.
+async function explore(box) {
+  const { sliders, reading, specs } = JSON.parse(box.querySelector("script").textContent);
+  const inputs = [...box.querySelectorAll("input")];
+  const panels = [...box.querySelectorAll(".cb-panel")];
+  box.hidden = false;
+  const options = { mode: "vega-lite", renderer: "svg", actions: false, defaultStyle: false };
+  const drawn = await Promise.all(specs.map((spec, k) => vegaEmbed(panels[k], spec, options)));
+  function show() {
+    let place = 0;
+    inputs.forEach((input, k) => {
+      const position = sliders[k].positions[Number(input.value)];
+      place = place * sliders[k].positions.length + Number(input.value);
+      input.previousElementSibling.value = position;
+      input.setAttribute("aria-valuetext", position);
+      for (const { view } of drawn) view.signal(sliders[k].name, Number(input.value));
+    });
+    box.querySelector(".cb-reading").textContent = reading[place];
+    return Promise.all(drawn.map(({ view }) => view.runAsync()));
+  }
+  for (const input of inputs) input.addEventListener("input", show);
+  await show();
+  box.dataset.drawn = "yes";
+}
+window.addEventListener("DOMContentLoaded", () => {
+  if (window.vegaEmbed) document.querySelectorAll(".cb-explorable").forEach(explore);
+});

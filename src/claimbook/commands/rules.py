@@ -63,7 +63,7 @@ def _stored(notebook: dict) -> list[str]:
         if (
             re.search(r"^(import|from) ", records.source(cell), re.M)
             and number > 1
-            and "exercise" not in records.tags(cell)
+            and not records.tags(cell) & {"exercise", "aside"}
         ):
             found.append(f"code cell {number} imports: that belongs into the first cell")
         for output in cell.get("outputs", []):

@@ -31,7 +31,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from claimbook.claims import RegistryError
 from claimbook.evidence import records
-from claimbook.site import chapters, draw, pictures
+from claimbook.site import chapters, draw, explorables, pictures
 from claimbook.site.contents import Contents
 
 HERE = Path(__file__).resolve().parent
@@ -327,6 +327,7 @@ def setup(app):
     app.add_directive("concept-glossary", ConceptGlossary)
     app.add_directive("how-often-held", HowOftenHeld)
     app.connect("source-read", complete)
+    app.connect("html-page-context", explorables.load)
     app.connect("env-get-outdated", outdated)
     app.connect("env-check-consistency", missing_from_toc)
     app.connect("html-page-context", turn, priority=900)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from claimbook.evidence import lock, records
+from claimbook.site import explorables
 
 VERDICT = re.compile(r"^\s*chapter\.verdict\(\)", re.MULTILINE)
 FIRST_HEADING = re.compile(r"^# +(.+?) *$", re.MULTILINE)
@@ -103,9 +104,11 @@ def complete(text: str, name: str, contents) -> tuple[str, list[str]]:
     """
     identifier = name.rpartition("/")[2]
     registry = contents.registry
+    notebook = json.loads(text)
+    if explorables.put_in(notebook):
+        text = json.dumps(notebook, ensure_ascii=False)
     if identifier in registry.primers and registry.notebook(identifier) == f"{name}.ipynb":
         return text, []
-    notebook = json.loads(text)
     claim = registry.claims.get(identifier)
     if claim is None:
         return text, [f"{name}.ipynb is no chapter: the registry has no row {identifier!r}."]
