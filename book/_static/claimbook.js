@@ -64,3 +64,20 @@ async function explore(box) {
 window.addEventListener("DOMContentLoaded", () => {
   if (window.vegaEmbed) document.querySelectorAll(".cb-explorable").forEach(explore);
 });
+
+// On a chapter's page, one button folds all code away, for those who read.
+window.addEventListener("DOMContentLoaded", () => {
+  const links = document.querySelector(".tag_claim-card ~ p");
+  if (!links) return;
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "btn btn-sm cb-fold";
+  function fold(folded) {
+    document.body.classList.toggle("cb-no-code", folded);
+    button.setAttribute("aria-pressed", String(folded));
+    button.textContent = folded ? "Show all code" : "Hide all code";
+  }
+  button.addEventListener("click", () => fold(!document.body.classList.contains("cb-no-code")));
+  fold(false);
+  links.append(" · ", button);
+});

@@ -225,6 +225,19 @@ def test_focus_is_visible(visit, site, name):
 
 
 @pytest.mark.browser
+def test_all_code_folds_away(visit, site):
+    page = visit((site / CHAPTERS[0]).as_uri())
+    code = page.locator(".cell_input:visible")
+    assert code.count() > 10
+    page.focus(".cb-fold")
+    page.keyboard.press("Enter")
+    assert page.get_attribute(".cb-fold", "aria-pressed") == "true"
+    assert code.count() == 0 and page.locator(".cell_output img:visible").count() > 0
+    page.click(".cb-fold")
+    assert code.count() > 10
+
+
+@pytest.mark.browser
 def test_the_map_is_narrowed_by_keyboard(visit, site):
     page = visit((site / "book/map.html").as_uri())
     rows = ".cb-papers > li"
