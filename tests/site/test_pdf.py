@@ -2,6 +2,7 @@
 
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,8 +22,10 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def printed(tmp_path_factory):
     """Print one part of the built site, and return what reads it."""
+    out = tmp_path_factory.mktemp("pdf") / "part.pdf"
     try:
-        path = pdf.pdf(SITE, tmp_path_factory.mktemp("pdf") / "part.pdf", parts=PARTS)
+        with ThreadPoolExecutor(1) as pool:  # this thread may hold another test's browser
+            path = pool.submit(pdf.pdf, SITE, out, parts=PARTS).result()
     except pdf.CannotPrint as problem:
         if os.environ.get("CLAIMBOOK_NEED_BROWSER") == "1":
             pytest.fail(str(problem))
@@ -83,7 +86,7 @@ def test_every_link_inside_leads_somewhere(printed):
 
 def test_formulas_and_figures_are_drawn(printed):
     text = "".join(page.extract_text() for page in printed.pages)
-    assert not re.findall(r"\\(?:frac|lambda|mathbb|sum|tau)|\\\\(", text), "TeX instead of formulas"
+    assert not re.findall(r"\\(?:frac|lambda|mathbb|sum|tau)|\\\(", text), "TeX instead of formulas"
     assert sum(len(page.images) for page in printed.pages) >= 2
 
 
