@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from .test_pages import CHAPTERS, PAGES, SITE, TOO_WIDE, browser, served, site, visit  # noqa: F401
+from .pages import CHAPTERS, PAGES, SITE, TOO_WIDE
 
 HTML = {name: (SITE / name).read_text("utf8") for name in PAGES}
 WITH = [name for name in CHAPTERS if '<figure class="cb-explorable"' in HTML[name]]
@@ -16,19 +16,19 @@ PICTURE = "() => document.querySelector('.cb-panels').innerHTML"
 READING = "() => document.querySelector('.cb-reading').textContent"
 
 
-def test_four_chapters_have_one(site):  # noqa: F811
+def test_four_chapters_have_one(site):
     assert len(WITH) >= 4
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_library_is_loaded_only_where_it_is_used(site, name):  # noqa: F811
+def test_the_library_is_loaded_only_where_it_is_used(site, name):
     assert bool(LIBRARY.search(HTML[name])) == ('<figure class="cb-explorable"' in HTML[name])
 
 
 @pytest.mark.browser
 @pytest.mark.parametrize("where", ["disk", "server"])
 @pytest.mark.parametrize("name", WITH)
-def test_sliders_move_the_drawing(visit, site, served, name, where):  # noqa: F811
+def test_sliders_move_the_drawing(visit, site, served, name, where):
     page = visit((site / name).as_uri() if where == "disk" else f"{served}/{name}")
     page.wait_for_selector(DRAWN)
     inputs = page.locator(".cb-explorable input")
@@ -48,7 +48,7 @@ def test_sliders_move_the_drawing(visit, site, served, name, where):  # noqa: F8
 
 @pytest.mark.browser
 @pytest.mark.parametrize("name", WITH)
-def test_without_scripts_the_static_figure_is_there(browser, site, name):  # noqa: F811
+def test_without_scripts_the_static_figure_is_there(browser, site, name):
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto((site / name).as_uri())
@@ -58,7 +58,7 @@ def test_without_scripts_the_static_figure_is_there(browser, site, name):  # noq
 
 
 @pytest.mark.browser
-def test_drawings_stay_on_white_in_the_dark(visit, site):  # noqa: F811
+def test_drawings_stay_on_white_in_the_dark(visit, site):
     page = visit((site / WITH[0]).as_uri())
     page.evaluate("() => document.documentElement.dataset.theme = 'dark'")
     page.wait_for_selector(DRAWN)

@@ -7,11 +7,7 @@ failure where CLAIMBOOK_NEED_BROWSER=1.
 from __future__ import annotations
 
 import functools
-import http.server
-import os
 import re
-import shutil
-import threading
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urldefrag, urlsplit
@@ -20,119 +16,13 @@ import pytest
 
 from claimbook import claims
 
-ROOT = Path(__file__).resolve().parents[2]
-SITE = ROOT / "_build" / "html"
-PHONE = {"width": 390, "height": 844}
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-PAGES = sorted(path.relative_to(SITE).as_posix() for path in SITE.glob("book/**/*.html"))
-CHAPTERS = [
-    page
-    for page in PAGES
-    if page.split("/")[-2] in claims.registry().parts and not page.endswith("/index.html")
-]
-SERVED = [page for page in ("book/index.html", "book/map.html", *CHAPTERS[:1]) if page in PAGES]
+from .pages import CHAPTERS, PAGES, ROOT, SERVED, TOO_WIDE
 
 # Every formula is drawn, and none as an error.
 DRAWN = "() => [...document.querySelectorAll('.math')].every(e => e.querySelector('mjx-container'))"
 FAULTY = "() => [...document.querySelectorAll('mjx-merror, [data-mjx-error]')].map(e => e.textContent)"
-TOO_WIDE = """() => {
-  const width = document.documentElement.clientWidth;
-  if (document.documentElement.scrollWidth <= width) return [];
-  const wide = [...document.querySelectorAll('.bd-article *')].filter(e => e.getBoundingClientRect().right > width + 1);
-  return ['the page', ...wide.slice(0, 5).map(e => e.tagName + '.' + e.className)];
-}"""
 
 AXE = {"resultTypes": ["violations"], "preload": False}  # from disk it may not read style sheets again
-
-
-def missing(reason: str) -> None:
-    """Skip, or fail where a browser was promised."""
-    if os.environ.get("CLAIMBOOK_NEED_BROWSER") == "1":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-@pytest.fixture(scope="session")
-def site() -> Path:
-    if not PAGES:
-        missing("the site is not built: make book")
-    return SITE
-
-
-@pytest.fixture(scope="session")
-def browser(site):
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        missing("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves without a log."""
-
-    def log_message(self, *arguments):
-        pass
-
-
-@pytest.fixture(scope="session")
-def served(site):
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=site))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-
-
-@pytest.fixture
-def visit(browser, site):
-    """Return a function that opens an address on a phone; afterwards nothing may have been asked of other machines."""
-    contexts, outside, complaints = [], [], []
-
-    def visit(address: str):
-        parts = urlsplit(address)
-        own = site.as_uri() if parts.scheme == "file" else f"{parts.scheme}://{parts.netloc}/"
-        context = browser.new_context(viewport=PHONE)
-        contexts.append(context)
-
-        def route(route):
-            url = route.request.url
-            if url.startswith((own, "data:", "blob:")):
-                route.continue_()
-            else:
-                outside.append(url)
-                route.abort()
-
-        context.route("**/*", route)
-        page = context.new_page()
-        page.on(
-            "console",
-            lambda m: complaints.append(f"{m.type}: {m.text}") if m.type in ("error", "warning") else None,
-        )
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("requestfailed", lambda request: complaints.append(f"failed: {request.url}"))
-        page.goto(address)
-        return page
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert not outside, "asked of other machines"
-    assert not complaints
 
 
 def look(page) -> None:
