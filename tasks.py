@@ -542,7 +542,7 @@ def test(options):
         ("unit", lambda: unit_step(python, env)),
         ("notebooks", lambda: notebooks_step(python, env, ["book"])),
         ("build", lambda: (build(python, fresh=True), 0, 0)),
-        ("site", lambda: pytest(python, "site", ["tests/site"], env)),
+        ("site", lambda: pytest(python, "site", ["tests/site", "-n", "2", "--dist", "worksteal"], env)),
     ]
     total_passed = total_failed = 0
     broken = None
