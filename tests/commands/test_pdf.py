@@ -40,7 +40,7 @@ def site(tmp_path):
         "book/part/one": (
             'One & "only"',
             '<h2 id="how">How</h2><img src="../../_images/a.png" loading="lazy"><details><p>Hint</p></details>'
-            '<details class="hide"><p>imports</p></details><label for="how">x</label>'
+            '<details class="hide"><p>imports</p></details><label for="how">x</label><output for="how top">2</output>'
             '<a href="https://doi.org/1">paper</a><a href="#top">up</a>',
             "../../",
         ),
@@ -69,6 +69,12 @@ def test_every_link_into_the_book_leads_to_an_anchor(joined):
     inside = [link["href"] for link in joined.find_all("a", href=True) if link["href"].startswith("#")]
     assert inside and {href[1:] for href in inside} <= set(ids)
     assert {"#book-part-one--how", "#book-part-one", "#book-part-one--top"} <= set(inside)
+
+
+def test_what_refers_to_several_ids_still_does(joined):
+    (output,) = joined.find_all("output")
+    (how, top) = output.get_attribute_list("for")
+    assert how != top and all(joined.find(id=word) for word in (how, top))
 
 
 def test_other_links(joined):

@@ -160,7 +160,8 @@ def _article(soup, page: str, site: Path, names: set[str], deeper: int):
             node["id"] = anchor(page, node["id"])
         for name in REFERRING:
             if node.get(name):
-                node[name] = " ".join(anchor(page, word) for word in node[name].split())
+                words = " ".join(node.get_attribute_list(name)).split()
+                node[name] = " ".join(anchor(page, word) for word in words)
         if node.name == "details":
             node["open"] = ""
         if node.get("src") and not urlsplit(node["src"]).scheme:
