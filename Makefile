@@ -10,8 +10,11 @@ endif
 NONE = This book needs Python 3.11 or newer, and none was found: install one, or name it with PYTHON=
 RUN = $(or $(PYTHON),$(error $(NONE))) tasks.py
 
+flag = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$($(1))")
+COURSEWORK = $(if $(FROM),--from "$(FROM)") $(if $(COURSE),--course "$(COURSE)")
+
 .DEFAULT_GOAL := list
-.PHONY: list book serve pdf test lab chapter run text notebook freeze trust bench notebooks lint lock clean
+.PHONY: list book serve pdf test lab chapter run text notebook freeze trust assignments solutions grade bench notebooks lint lock clean
 
 list: ## show these lines
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -48,6 +51,16 @@ freeze: ## freeze what a chapter's checks expect (CHAPTER=id)
 
 trust: ## repeat chapters under many seeds (SEEDS=20)
 	@$(RUN) trust $(SEEDS:%=--seeds %) $(CHAPTER:%=--chapter %) $(CLUSTER:%=--cluster %)
+
+assignments: ## make the notebooks that students get (FROM=folder, COURSE=folder)
+	@$(RUN) assignments $(COURSEWORK) $(if $(STORE),--store)
+
+solutions: ## run the solutions of assignments, which earn all points (FROM=folder)
+	@$(RUN) solutions $(COURSEWORK)
+
+grade: ## grade submissions (SUBMISSIONS=folder-or-zip ASSIGNMENT=id ROSTER=roster.csv DUE=2027-02-01T23:59)
+	@$(RUN) grade $(or $(SUBMISSIONS:%="%"),$(error Name a folder or a zip: SUBMISSIONS=)) \
+		$(foreach name,ASSIGNMENT ROSTER DUE STUDENT PROBLEM JOBS UNSANDBOXED,$(call flag,$(name))) $(COURSEWORK)
 
 bench: ## measure how fast ensembles of networks train (STORE=1: for the book's page)
 	@$(RUN) bench $(if $(STORE),--store)

@@ -40,7 +40,7 @@ LOG = os.path.join(VENV, "install.log")
 SITE = os.path.join(ROOT, "_build", "html")
 RESULTS = os.path.join(ROOT, "_build", "tests")
 TEXT = os.path.join(ROOT, "text")  # chapters as Python text, not kept in git
-EXTRAS = ("book", "run", "test", "lab", "cluster")
+EXTRAS = ("book", "run", "test", "lab", "cluster", "grade")
 
 
 def stop(sentence):
@@ -393,6 +393,36 @@ def workers(options):
     return need("run"), []
 
 
+def assignments(options):
+    """Make the notebooks that students get."""
+    sys.exit(coursework("assignments", options, ["--store"] if options.store else []))
+
+
+def solutions(options):
+    """Run the solutions of assignments, and see that they earn all points."""
+    sys.exit(coursework("solutions", options))
+
+
+def grade(options):
+    """Grade submissions of an assignment."""
+    more = [os.path.abspath(options.submissions)]
+    for name in ("assignment", "due", "student", "problem", "jobs", "unsandboxed"):
+        if getattr(options, name):
+            more += ["--" + name, getattr(options, name)]
+    if options.roster:
+        more += ["--roster", os.path.abspath(options.roster)]
+    sys.exit(coursework("grade", options, more))
+
+
+def coursework(command, options, more=()):
+    """Run a command of `claimbook.coursework` and return its exit code."""
+    words = [need("run", "grade"), "-m", "claimbook.coursework", command] + list(more)
+    for flag, folder in (("--from", options.folder), ("--course", options.course)):
+        if folder:
+            words += [flag, os.path.abspath(folder)]
+    return call(words, repeatable(CLAIMBOOK_SEED=None))
+
+
 def bench(options):
     """Measure how fast ensembles of networks train; exit with 1 if a floor is missed."""
     command = [need("run"), os.path.join(ROOT, "benchmarks", "ensembles.py")]
@@ -535,7 +565,7 @@ def notebooks(options):
 
 def test(options):
     """Test everything, in the order in which faults are cheapest to find."""
-    python = need("book", "run", "test", "cluster")
+    python = need("book", "run", "test", "cluster", "grade")
     env = repeatable(CLAIMBOOK_SEED=None, TQDM_DISABLE="1")
     steps = [
         ("lint", lambda: lint_step(python)),
@@ -669,6 +699,21 @@ def commands():
     command.add_argument("--seeds", type=int, help="how many verification seeds")
     command.add_argument("--chapter", action="append", metavar="ID", help="only this chapter")
     command.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, as tcp://host:8786")
+    command = add(assignments, "make the notebooks that students get, in _build/assignments")
+    command.add_argument("--store", action="store_true", help="keep them for the book's site")
+    make = [command, add(solutions, "run the solutions of assignments, which earn all points")]
+    command = add(grade, "grade submissions (needs Linux and bubblewrap)")
+    command.add_argument("submissions", help="a folder, or the zip that Canvas or Moodle exports")
+    command.add_argument("--assignment", required=True, metavar="ID")
+    command.add_argument("--roster", metavar="FILE", help="a CSV with the column id")
+    command.add_argument("--due", metavar="TIME", help="as 2027-02-01T23:59")
+    command.add_argument("--student", metavar="ID", help="grade this student again")
+    command.add_argument("--problem", metavar="P", help="grade only this problem again")
+    command.add_argument("--jobs", metavar="N", help="how many run at once")
+    command.add_argument("--unsandboxed", metavar="WORDS", help="what to say is on the page for instructors")
+    for command in make + [command]:
+        command.add_argument("--from", dest="folder", metavar="FOLDER", help="source notebooks of your own")
+        command.add_argument("--course", metavar="FOLDER", help="where the course is kept (grading)")
     command = add(bench, "measure how fast ensembles of networks train")
     command.add_argument("--store", action="store_true", help="keep the results for the book's page")
     add(notebooks, "run chapters and compare them with what is stored", ids="chapters; all if none is named")
