@@ -24,7 +24,7 @@ def test_students_get_no_solutions_and_no_hidden_tests():
     given = source.student_version(toy.assignment(), "our course 2027")
     text = json.dumps(given)
     assert "mean(axis=0)" not in text and "Because" not in text and "reference" not in text
-    assert text.count(source.STUB) == 3 and "SALT = 'our course 2027'" in text
+    assert text.count(source.STUB) == 3 and r"SALT = \"our course 2027\"" in text
     assert "Hidden tests: other sizes." in text
     locked = {cell.metadata.nbgrader.grade_id: cell.metadata.get("editable", True) for cell in given.cells}
     assert not locked["p1_public"] and locked["p1_soup"] and locked["identity"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import re
 from pathlib import Path
 
@@ -133,7 +132,7 @@ def backwards(cells):
 
 
 def text(notebook) -> bytes:
-    return json.dumps(nbformat.from_dict(notebook)).encode()
+    return nbformat.writes(notebook).encode()  # as Jupyter stores it, lines apart
 
 
 def _pieces(name: str) -> dict[str, str]:

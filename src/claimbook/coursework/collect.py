@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import datetime as dt
-import json
 import os
 import re
 import warnings
@@ -242,13 +241,13 @@ def _parsed(who: str, file: File, assignment: Assignment) -> Submission:
         submission.problem = "the file is empty"
         return submission
     try:
-        notebook = nbformat.from_dict(json.loads(text))
-        for cell in notebook.get("cells", []):
-            if cell.get("cell_type") == "code":
-                cell["outputs"], cell["execution_count"] = [], None
-            cell.pop("attachments", None)
         with warnings.catch_warnings(action="ignore"):  # cells without ids, or with the same
-            _, notebook = nbformat.validator.normalize(nbformat.convert(notebook, 4))
+            notebook = nbformat.reads(text.decode("utf-8-sig"), as_version=4)
+            for cell in notebook.cells:
+                if cell.cell_type == "code":
+                    cell.outputs, cell.execution_count = [], None
+                cell.pop("attachments", None)
+            _, notebook = nbformat.validator.normalize(notebook)
         nbformat.validate(notebook)
     except Exception:
         submission.problem = "the file is not a notebook"

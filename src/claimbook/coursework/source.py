@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ def with_salt(notebook, salt: str):
     notebook = copy.deepcopy(notebook)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.source = SALT.sub(lambda _: f"SALT = {salt!r}", cell.source)
+            cell.source = SALT.sub(lambda _: f"SALT = {json.dumps(salt)}", cell.source)
     return notebook
 
 

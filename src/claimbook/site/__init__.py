@@ -10,6 +10,7 @@ Needs neither torch nor NumPy. Roles and directives, for pages in MyST:
 * ``{headline} id``: the headline figure of one chapter;
 * ``{paper-map}``: all rows of the registry, by part;
 * ``{reading-path}``: the written chapters in learning order, with the primers and chapters that each needs;
+* ``{assignments}``: the assignments with their points, minutes and notebooks;
 * ``{concept-glossary}``: the registry's concepts, as a glossary;
 * ``{how-often-held} id``: how often the checks of a chapter held. It is put after every chapter's verdict by
   itself, see `claimbook.site.chapters`.
@@ -31,7 +32,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from claimbook.claims import RegistryError
 from claimbook.evidence import records
-from claimbook.site import chapters, draw, explorables, pictures
+from claimbook.site import chapters, coursework, draw, explorables, pictures
 from claimbook.site.contents import Contents
 
 HERE = Path(__file__).resolve().parent
@@ -192,6 +193,22 @@ class ReadingPath(FromContents):
         return draw.reading_path(book, prefix)
 
 
+class Assignments(FromContents):
+    """``{assignments}``: what students can be set."""
+
+    def nodes(self, book, prefix):
+        folder = book.book.parent / "assignments"
+        for path in folder.glob("*.ipynb"):
+            self.env.note_dependency(str(path))
+        found, chapters = coursework.read(folder), {}
+        for claim in book.written():
+            title = book.chapter(claim.id).title
+            chapters[claim.id] = draw.to_notebook(title, claim.notebook, prefix)
+        if not found:
+            return [draw.paragraph("There are no assignments yet.")]
+        return coursework.table(found, "../" * self.env.docname.count("/"), chapters)
+
+
 class ConceptGlossary(FromContents):
     """``{concept-glossary}``: what readers should know first, from the registry."""
 
@@ -324,6 +341,7 @@ def setup(app):
     app.add_directive("headline", Headline)
     app.add_directive("paper-map", PaperMap)
     app.add_directive("reading-path", ReadingPath)
+    app.add_directive("assignments", Assignments)
     app.add_directive("concept-glossary", ConceptGlossary)
     app.add_directive("how-often-held", HowOftenHeld)
     app.connect("source-read", complete)
