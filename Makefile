@@ -59,7 +59,7 @@ solutions: ## run the solutions of assignments, which earn all points (FROM=fold
 	@$(RUN) solutions $(COURSEWORK)
 
 grade: ## grade submissions (SUBMISSIONS=folder-or-zip ASSIGNMENT=id ROSTER=roster.csv DUE=2027-02-01T23:59)
-	@$(RUN) grade $(or $(SUBMISSIONS:%="%"),$(error Name a folder or a zip: SUBMISSIONS=)) \
+	@$(RUN) grade $(if $(SUBMISSIONS),"$(SUBMISSIONS)",$(error Name a folder or a zip: SUBMISSIONS=)) \
 		$(foreach name,ASSIGNMENT ROSTER DUE STUDENT PROBLEM JOBS UNSANDBOXED,$(call flag,$(name))) $(COURSEWORK)
 
 bench: ## measure how fast ensembles of networks train (STORE=1: for the book's page)
