@@ -104,7 +104,7 @@ def test_exact_needs_no_units():
 )
 def test_values_that_carry_no_check_are_refused(values, options, message):
     with pytest.raises(EvidenceError, match=message):
-        validate(values, options.pop("summary", "mean"), "name", **options)
+        validate(values, **{"summary": "mean", "name": "name", **options})
 
 
 def test_repeat_chance_tells_safe_from_unsafe():
