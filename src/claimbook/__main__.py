@@ -36,11 +36,39 @@ def main(arguments: list[str] | None = None) -> int:
     chapter = commands.add_parser("chapter", help="lay out a chapter from its row of the map")
     chapter.add_argument("chapter")
     options = parser.parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="replace") if hasattr(stream, "reconfigure") else None
     try:
         return _call(options)
     except (RegistryError, EvidenceError, FileNotFoundError, CannotPrint, CannotLayOut) as problem:
         print(problem, file=sys.stderr)
         return 2
+    except OSError as problem:
+        print(f"{problem.strerror or problem}: {problem.filename or 'the disk'}. What was stored stands as it was; "
+              "make room or make the folder writable, and try again.", file=sys.stderr)  # fmt: skip
+        return 2
+    except KeyboardInterrupt:
+        print("Interrupted. Nothing was changed, but runs that had ended are kept.", file=sys.stderr)
+        return 130
+    except Exception as problem:
+        sentence = _of_the_kernel(problem)
+        if sentence is None:
+            raise
+        print(sentence, file=sys.stderr)
+        return 2
+
+
+def _of_the_kernel(problem: Exception) -> str | None:
+    """Return what to say of a cell that failed or of a kernel that died, or None for other errors."""
+    kind = type(problem).__name__
+    if kind == "CellExecutionError":
+        return f"{str(problem).strip()}\nThe stored notebook stands as it was."
+    if kind == "DeadKernelError":
+        return (
+            "The kernel died: most often there was not enough memory. The stored notebook stands as it was; "
+            "close other programs and try again."
+        )
+    return None
 
 
 def _call(options: argparse.Namespace) -> int:

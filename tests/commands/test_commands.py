@@ -21,7 +21,7 @@ import pathlib
 lock.RECORDS = pathlib.Path({records!r})
 chapter = Chapter("long_tail")
 """
-MECHANISM = "effect = 1.0"
+MECHANISM = "effect = 1.0  # é ≈ 1 ± 2"
 CHECK = """\
 values = np.array([seeds.numpy("t/values", u).normal(effect, 0.1) for u in seeds.units()])
 nothing = np.array([seeds.numpy("t/nothing", u).normal(0, 0.1) for u in seeds.units()])

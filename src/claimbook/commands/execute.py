@@ -88,6 +88,10 @@ def execute(notebook, folder: Path, *, seed: int = 0, mode: str = "verify", time
         )
         try:
             client.execute(env=environment)
+        except AssertionError:  # an interrupt has taken the client's kernel away
+            if client.km is None:
+                raise KeyboardInterrupt from None
+            raise
         except RuntimeError as problem:  # two kernels that start at once may be given the same port
             if "before replying" not in str(problem) or attempt == STARTS - 1:
                 raise

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import json
+import os
 import platform
 from pathlib import Path
 
@@ -47,12 +48,18 @@ def trust(chapters: list[str], seeds: int = 20, book: Path | None = None, jobs: 
     runs = sweep.as_they_end((delayed(one)(*item) for item in work), jobs)
     for number, run in enumerate(runs, 1):
         chapter = run.pop("chapter")
-        with records.runs_path(chapter).open("a", encoding="utf8", newline="\n") as file:
-            file.write(json.dumps(run, ensure_ascii=False) + "\n")
+        append(records.runs_path(chapter), run)
         problem = run.get("failed") or "; ".join(missed_states(run, lock.current(chapter)))
         missed += bool(problem)
         print(f"{number}/{len(work)}  {chapter}  seed {run['seed']}  {problem or 'held'}", flush=True)
     return missed
+
+
+def append(path: Path, run: dict) -> None:
+    """Add a run as one line; after a line that was torn by a full disk or a power cut, on a line of its own."""
+    with path.open("ab+") as file:
+        torn = file.tell() > 0 and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n"
+        file.write(b"\n" * torn + json.dumps(run, ensure_ascii=False).encode() + b"\n")
 
 
 def take_time(chapter: str, notebook, folder: Path) -> None:
