@@ -10,6 +10,7 @@ Needs neither torch nor NumPy. Roles and directives, for pages in MyST:
 * ``{headline} id``: the headline figure of one chapter;
 * ``{paper-map}``: all rows of the registry, by part;
 * ``{reading-path}``: the written chapters in learning order, with the primers and chapters that each needs;
+* ``{status}``: what each chapter costs, how often it held, and what grew;
 * ``{assignments}``: the assignments with their points, minutes and notebooks;
 * ``{concept-glossary}``: the registry's concepts, as a glossary;
 * ``{how-often-held} id``: how often the checks of a chapter held. It is put after every chapter's verdict by
@@ -193,6 +194,13 @@ class ReadingPath(FromContents):
         return draw.reading_path(book, prefix)
 
 
+class Status(FromContents):
+    """``{status}``: costs and repetitions of the written chapters."""
+
+    def nodes(self, book, prefix):
+        return draw.status([book.chapter(claim.id) for claim in book.written()], prefix)
+
+
 class Assignments(FromContents):
     """``{assignments}``: what students can be set."""
 
@@ -341,6 +349,7 @@ def setup(app):
     app.add_directive("headline", Headline)
     app.add_directive("paper-map", PaperMap)
     app.add_directive("reading-path", ReadingPath)
+    app.add_directive("status", Status)
     app.add_directive("assignments", Assignments)
     app.add_directive("concept-glossary", ConceptGlossary)
     app.add_directive("how-often-held", HowOftenHeld)

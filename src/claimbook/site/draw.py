@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import Counter
 from html import escape
 
@@ -336,6 +337,40 @@ def _versions(run: dict) -> str:
     return ", ".join(f"{LABELS.get(name, name)} {version}" for name, version in found.items()) + (
         f" on {machine}" if machine else ""
     )
+
+
+# Status
+
+
+def status(chapters: list, prefix: str) -> list[nodes.Node]:
+    """Draw what each chapter costs, how often it held, and what grew since its first runs."""
+    rows = []
+    for facts in chapters:
+        timed = [run for run in facts.runs if run.get("cpu_seconds")]
+        peaks = [run["peak_kilobytes"] / 1024 for run in facts.runs if run.get("peak_kilobytes")]
+        spreads = [row["spread"] for row in facts.held if row["spread"] is not None]
+        rows.append(
+            [
+                [paragraph(to_notebook(facts.title, facts.claim.notebook, prefix, "cb-title"))],
+                f"{facts.seeds_held} of {len(facts.by_seed)}",
+                percent(least_chance(facts.seeds_held, len(facts.by_seed))) if facts.runs else "–",
+                f"{max(spreads):.2f}" if spreads else "–",
+                "–" if facts.seconds is None else draw.number(facts.seconds),
+                f"{max(peaks):.0f} MB" if peaks else "–",
+                _grown([run["cpu_seconds"] for run in timed]),
+                _grown(peaks),
+            ]
+        )
+    head = ["Chapter", "Seeds held", "At least", "Spread", "Seconds", "Memory", "Seconds grew", "Memory grew"]
+    return [table(head, rows, "cb-status", widths=[30, 11, 9, 9, 10, 11, 10, 10])]
+
+
+def _grown(values: list[float]) -> str:
+    """Return by how much the median of the last five values exceeds that of the first five."""
+    if len(values) < 10:
+        return "–"
+    first, last = statistics.median(values[:5]), statistics.median(values[-5:])
+    return f"{100 * (last / first - 1):+.0f}%".replace("-", "−")
 
 
 # The map
