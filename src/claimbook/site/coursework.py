@@ -62,7 +62,7 @@ def table(found: list[Facts], to_top: str, chapters: dict[str, nodes.Node]) -> l
             "", "Download", refuri=f"{to_top}_static/assignments/{facts.id}.ipynb", internal=True, download=""
         )
         title = [draw.paragraph(draw.text(facts.title, "cb-title"))]
-        title.append(draw.paragraph("; ".join(facts.problems), classes=["cb-small"]))
+        title.append(draw.paragraph(" · ".join(facts.problems), classes=["cb-small"]))
         chapter = chapters.get(facts.id)
         rows.append(
             [
@@ -73,4 +73,8 @@ def table(found: list[Facts], to_top: str, chapters: dict[str, nodes.Node]) -> l
                 [draw.paragraph(load)],
             ]
         )
-    return [draw.table(["Assignment", "Chapter", "Time", "Points", ""], rows, "cb-path", [42, 26, 10, 9, 13])]
+    return [
+        draw.table(
+            ["Assignment", "Chapter", "Time", "Points", ""], rows, "cb-coursework", [42, 26, 10, 9, 13]
+        )
+    ]
