@@ -11,6 +11,8 @@ NONE = This book needs Python 3.11 or newer, and none was found: install one, or
 RUN = $(or $(PYTHON),$(error $(NONE))) tasks.py
 
 flag = $(if $($(1)),--$(shell echo $(1) | tr A-Z a-z) "$($(1))")
+HANDED_IN = $(if $(SUBMISSIONS),"$(SUBMISSIONS)",$(error Name a folder or a zip: SUBMISSIONS=))
+GRADING = ASSIGNMENT ROSTER DUE STUDENT PROBLEM JOBS UNSANDBOXED
 COURSEWORK = $(if $(FROM),--from "$(FROM)") $(if $(COURSE),--course "$(COURSE)")
 
 .DEFAULT_GOAL := list
@@ -59,8 +61,7 @@ solutions: ## run the solutions of assignments, which earn all points (FROM=fold
 	@$(RUN) solutions $(COURSEWORK)
 
 grade: ## grade submissions (SUBMISSIONS=folder-or-zip ASSIGNMENT=id ROSTER=roster.csv DUE=2027-02-01T23:59)
-	@$(RUN) grade $(if $(SUBMISSIONS),"$(SUBMISSIONS)",$(error Name a folder or a zip: SUBMISSIONS=)) \
-		$(foreach name,ASSIGNMENT ROSTER DUE STUDENT PROBLEM JOBS UNSANDBOXED,$(call flag,$(name))) $(COURSEWORK)
+	@$(RUN) grade $(HANDED_IN) $(foreach name,$(GRADING),$(call flag,$(name))) $(COURSEWORK)
 
 bench: ## measure how fast ensembles of networks train (STORE=1: for the book's page)
 	@$(RUN) bench $(if $(STORE),--store)

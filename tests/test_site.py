@@ -447,6 +447,39 @@ def test_the_path_puts_first_what_is_needed(written):
     ]
 
 
+def test_assignments_are_listed_with_points_and_minutes(written):
+    written.page("book/course", "# Coursework\n\n```{assignments}\n```")
+    (written.folder / "assignments").mkdir()
+    assert "There are no assignments yet." in (written.build(fresh=True), written.html("book/course"))[1]
+    graded = markdown("Why?") | {"metadata": {"nbgrader": {"points": 4}}}
+    card = markdown(
+        "## Problem 1. A thing\n\n| points | difficulty | minutes | x |\n| --- | --- | --- | --- |\n| 4 | 2 | 25 | y |"
+    )
+    for name, title in (("alpha", "Two alphas"), ("capstone", "Any row")):
+        text = json.dumps(notebook(markdown(f"# Assignment: {title}"), card, graded))
+        (written.folder / "assignments" / f"{name}.ipynb").write_text(text, "utf8")
+    written.build(fresh=True)
+    rows = re.findall(r"<tr.*?</tr>", written.html("book/course"), flags=re.DOTALL)[1:]
+    assert ["Two alphas" in rows[0], "A thing" in rows[0], "25 min" in rows[0], "<p>4</p>" in rows[0]] == [
+        True
+    ] * 4
+    assert 'href="first/alpha.html"' in rows[0] and 'href="../_static/assignments/alpha.ipynb"' in rows[0]
+    assert "Any row" in rows[1] and "any open row" in rows[1]
+
+
+def test_status_tells_what_grew(written):
+    written.page("book/status", "# Status\n\n```{status}\n```")
+    path = records.runs_path("alpha", written.records)
+    run = records.runs("alpha", written.records)[-1]
+    lines = [
+        run | {"seed": k, "cpu_seconds": 10 + (k >= 7) * 2, "peak_kilobytes": 1024 * 300} for k in range(12)
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), "utf8")
+    written.build(fresh=True)
+    (row,) = re.findall(r"<tr.*?</tr>", written.html("book/status"), flags=re.DOTALL)[1:]
+    assert all(word in row for word in ("of 12", "300 MB", "+20%", "+0%"))
+
+
 def pixel() -> str:
     """Return a small picture as a notebook stores it."""
     from PIL import Image
