@@ -3,6 +3,11 @@ import pytest
 
 from claimbook import seeds
 
+# Of the stream "a", unit 1, under the root 0.
+SEQUENCE = [131691621, 1269558625]
+NUMPY = [516, 818, 741]
+TORCH = 2726356387430709810
+
 
 def test_a_stream_depends_on_root_name_and_unit_alone(monkeypatch):
     first = seeds.numpy("a", 1).random(4)
@@ -28,23 +33,53 @@ def test_streams_of_many_names_and_units_differ():
     assert len(states) == 800
 
 
+def test_the_streams_are_the_books_for_ever(monkeypatch):
+    """Other streams would make every stored result another one."""
+    torch = pytest.importorskip("torch")
+    monkeypatch.delenv("CLAIMBOOK_SEED", raising=False)
+    assert seeds.sequence("a", 1).generate_state(2).tolist() == SEQUENCE
+    assert seeds.numpy("a", 1).integers(1000, size=3).tolist() == NUMPY
+    assert seeds.torch("a", 1).initial_seed() == TORCH
+    assert torch.equal(
+        torch.rand(3, generator=seeds.torch("a", 1)),
+        torch.rand(3, generator=torch.Generator().manual_seed(TORCH)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "root"), [(None, 0), ("", 0), ("  ", 0), (" 7 ", 7), ("007", 7), ("0", 0), (str(2**70), 2**70)]
+)
+def test_roots(monkeypatch, text, root):
+    monkeypatch.delenv("CLAIMBOOK_SEED", raising=False)
+    if text is not None:
+        monkeypatch.setenv("CLAIMBOOK_SEED", text)
+    assert seeds.root() == root
+
+
 @pytest.mark.parametrize("text", ["-1", "1.5", "x", "٣"])
 def test_a_bad_root_is_refused(monkeypatch, text):
     monkeypatch.setenv("CLAIMBOOK_SEED", text)
-    with pytest.raises(ValueError, match="non-negative integer"):
+    with pytest.raises(ValueError) as raised:
         seeds.root()
+    assert str(raised.value) == f"CLAIMBOOK_SEED must be a non-negative integer, not {text!r}."
 
 
 def test_bad_names_and_keys_are_refused():
-    with pytest.raises(ValueError, match="name"):
-        seeds.numpy("")
+    for name in ("", 3, None):
+        with pytest.raises(ValueError, match=r"^A stream needs a name, a non-empty string\.$"):
+            seeds.numpy(name)
     for key in (-1, 0.5, "x"):
-        with pytest.raises(ValueError, match="key"):
-            seeds.numpy("a", key)
+        with pytest.raises(ValueError) as raised:
+            seeds.numpy("a", 0, key)
+        assert str(raised.value) == (
+            f"The key of a stream consists of non-negative integers, not {(0, key)!r}."
+        )
     assert seeds.sequence("a", np.int64(3)).spawn_key == (3,)
+    assert type(seeds.sequence("a", np.int64(3)).spawn_key[0]) is int
 
 
 def test_units():
     assert list(seeds.units(5)) == [0, 1, 2, 3, 4] and len(seeds.units()) == 10
-    with pytest.raises(ValueError, match="unit"):
+    assert seeds.units(1) == range(1)
+    with pytest.raises(ValueError, match=r"^At least one unit is needed, not 0\.$"):
         seeds.units(0)

@@ -1,4 +1,7 @@
+import datetime
+import hashlib
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,6 +19,48 @@ def append(folder, *parts):
     return lock.append("c", list(parts) or [part()], [], "supported", list(range(20)), folder)
 
 
+@pytest.fixture
+def today(monkeypatch):
+    """Let it be the second of January."""
+    day = SimpleNamespace(today=lambda: datetime.date(2026, 1, 2))
+    monkeypatch.setattr(lock, "datetime", SimpleNamespace(date=day))
+
+
+def refused(call, *arguments, **options):
+    """Return the message with which a call is refused."""
+    with pytest.raises(EvidenceError) as raised:
+        call(*arguments, **options)
+    return str(raised.value)
+
+
+def test_the_digest_is_that_of_canonical_json():
+    text = '{"a":[1,null],"b":{"c":"é"}}'
+    assert lock.digest({"b": {"c": "é"}, "a": [1, None]}) == hashlib.sha256(text.encode()).hexdigest()
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        lock.digest({"a": float("nan")})
+
+
+def test_a_revision_holds_all_that_was_fixed(tmp_path, today):
+    first = append(tmp_path / "new" / "folder", part("“é”"))
+    stored = {"revision": 1, "frozen": "2026-01-02", "verdict": "supported"}
+    stored["parts"] = [{**part("“é”"), "band_set": 1}]
+    stored |= {"untested": [], "calibration_seeds": list(range(20)), "previous": None}
+    assert first == {**stored, "hash": lock.digest(stored)}
+    text = lock.path_of("c", tmp_path / "new" / "folder").read_text(encoding="utf-8")
+    data = {"chapter": "c", "revisions": [first], "refused": []}
+    assert text == json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+
+
+def test_the_last_of_several_revisions_is_the_current_one(tmp_path):
+    for low in (0.1, 0.2, 0.3):
+        last = append(tmp_path, part(low=low))
+    assert lock.current("c", tmp_path) == last and last["revision"] == 3
+    assert [r["previous"] for r in lock.revisions("c", tmp_path)] == [
+        None,
+        *(r["hash"] for r in lock.revisions("c", tmp_path)[:2]),
+    ]
+
+
 def test_revisions_are_only_ever_added(tmp_path):
     first = append(tmp_path)
     second = append(tmp_path, part(low=0.6))
@@ -27,14 +72,22 @@ def test_revisions_are_only_ever_added(tmp_path):
 
 def test_freezing_twice_without_a_change_is_refused(tmp_path):
     append(tmp_path)
-    with pytest.raises(EvidenceError, match="nothing changed"):
-        append(tmp_path)
+    assert refused(append, tmp_path) == "Not frozen: nothing changed since revision 1 of 'c'."
 
 
 def test_an_unsafe_part_is_not_frozen(tmp_path):
-    with pytest.raises(EvidenceError, match=r"chance of 0\.9900 only \(mean \[0\.6\], standard dev"):
-        append(tmp_path, part(chance=0.99))
+    weak, other = part(chance=0.99), part("Other")
+    other["calibration"]["chances"] |= {"without it / Other": 0.5}
+    other["calibration"]["shown"] |= {"without it / Other": {"mean": [0.1], "sd_between_units": [0.3]}}
+    assert refused(append, tmp_path, weak, other) == (
+        "Not frozen, below 0.999: "
+        "“It works” would come out as frozen with a chance of 0.9900 only "
+        "(mean [0.6], standard deviation [0.2] over units); "
+        "“without it / Other”, of “Other”, would come out as frozen with a chance of 0.5000 only "
+        "(mean [0.1], standard deviation [0.3] over units)."
+    )
     assert lock.revisions("c", tmp_path) == []
+    assert append(tmp_path, part(chance=0.999))["revision"] == 1  # just safe enough
 
 
 @pytest.mark.parametrize("edit", [("verdict", "partly supported"), ("calibration_seeds", [1])])
@@ -44,8 +97,8 @@ def test_an_edited_lock_is_noticed(tmp_path, edit):
     data = json.loads(path.read_text())
     data["revisions"][0][edit[0]] = edit[1]
     path.write_text(json.dumps(data))
-    with pytest.raises(EvidenceError, match="edited"):
-        lock.revisions("c", tmp_path)
+    told = "Revision 1 of c.lock.json was edited after it was frozen."
+    assert refused(lock.revisions, "c", tmp_path) == told
 
 
 def test_a_removed_revision_is_noticed(tmp_path):
@@ -54,13 +107,16 @@ def test_a_removed_revision_is_noticed(tmp_path):
     path = lock.path_of("c", tmp_path)
     data = json.loads(path.read_text())
     path.write_text(json.dumps({**data, "revisions": data["revisions"][1:]}))
-    with pytest.raises(EvidenceError, match="edited"):
-        lock.current("c", tmp_path)
+    told = "Revision 2 of c.lock.json was edited after it was frozen."
+    assert refused(lock.current, "c", tmp_path) == told
 
 
 def test_no_lock(tmp_path):
-    with pytest.raises(NotFrozen):
+    with pytest.raises(NotFrozen) as raised:
         lock.current("c", tmp_path)
+    assert str(raised.value) == (
+        "Chapter 'c' is not frozen: fix its bands with `make freeze CHAPTER=c` first."
+    )
 
 
 def test_seeds_of_the_three_kinds_never_meet(tmp_path):
@@ -71,8 +127,32 @@ def test_seeds_of_the_three_kinds_never_meet(tmp_path):
     assert len(set(verification)) == 200
     assert not set(first) & set(second)
     assert min(first) > 100_000 and max(second) < min(verification)
-    with pytest.raises(EvidenceError, match="at least 20"):
-        lock.calibration_seeds("c", 5, tmp_path)
+    told = "Freezing takes at least 20 calibration seeds, not 19."
+    assert refused(lock.calibration_seeds, "c", 19, tmp_path) == told
+
+
+def test_the_seeds_are_the_books_for_ever(tmp_path):
+    """Others would make every stored run one of another lock."""
+    assert lock.calibration_seeds("c", 20, tmp_path) == list(range(1_000_000, 1_000_020))
+    append(tmp_path)
+    assert lock.calibration_seeds("c", 21, tmp_path) == list(range(1_010_000, 1_010_021))
+    words = [hashlib.sha256(f"abc/{k}".encode()).hexdigest()[:8] for k in range(3)]
+    expected = [2**31 + int(word, 16) % 2**31 for word in words]
+    assert lock.verification_seeds({"hash": "abc"}, 3) == expected
+
+
+def test_every_refused_attempt_is_written_down(tmp_path, today):
+    lock.refuse("c", [1, 2], "too weak", tmp_path)
+    lock.refuse("c", [3], "weaker", tmp_path)
+    data = json.loads(lock.path_of("c", tmp_path).read_text(encoding="utf-8"))
+    assert data == {
+        "chapter": "c",
+        "revisions": [],
+        "refused": [
+            {"date": "2026-01-02", "calibration_seeds": [1, 2], "problem": "too weak"},
+            {"date": "2026-01-02", "calibration_seeds": [3], "problem": "weaker"},
+        ],
+    }
 
 
 def test_a_refused_attempt_spends_its_seeds(tmp_path):
@@ -91,12 +171,22 @@ def test_a_moved_band_moves_the_verification_seeds(tmp_path):
 
 
 def test_compare_names_what_moved(tmp_path):
-    revision = append(tmp_path)
+    revision = append(tmp_path, part(), part("Second"))
     assert lock.compare(part()["definition"], revision, "c")["band_set"] == 1
-    with pytest.raises(MovedBand, match="expect is 'fails', frozen as 'holds'"):
-        lock.compare(part(expect="fails")["definition"], revision, "c")
-    with pytest.raises(MovedBand, match="not in the lock"):
-        lock.compare(part("Other")["definition"], revision, "c")
+    for definition, told in [
+        (
+            part(expect="fails", core=True)["definition"],
+            "“It works” differs from its lock: expect is 'fails', frozen as 'holds'; core is True, frozen as None. "
+            "A new band needs `make freeze CHAPTER=c`.",
+        ),
+        (
+            part("Other")["definition"],
+            "The part “Other” is not in the lock of 'c', whose parts are: It works; Second.",
+        ),
+    ]:
+        with pytest.raises(MovedBand) as raised:
+            lock.compare(definition, revision, "c")
+        assert str(raised.value) == told
 
 
 def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):

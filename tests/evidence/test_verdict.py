@@ -38,26 +38,45 @@ def test_verdicts(parts, untested, verdict):
     assert decide(parts, untested) == verdict
 
 
+CORE = "No verdict: at least one part of the claim must be core."
+UNSETTLED = "No verdict. “{}” is unsettled: its interval straddles an edge of the band."
+DISJOINT = "No verdict. The control “c” of “p” is not disjoint from the band ({})."
+INTACT = "No verdict. Under the control “c”, “i” is not intact."
+PLANTED = "No verdict. “{}” fails, and no planted effect shows that the statistic could have seen it."
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [
-        ([], "core"),
-        ([part(core=False)], "core"),
-        ([part(state="unsettled")], "unsettled"),
-        ([part(), part("b", core=False, state="unsettled")], "unsettled"),
-        ([part(controls=[])], "no control"),
-        ([part(control="holds")], "not disjoint"),
-        ([part(control="unsettled")], "not disjoint"),
-        ([part(intact="fails")], "not intact"),
-        ([part(intact="unsettled")], "not intact"),
-        ([part(state="fails")], "planted"),
-        ([part(state="fails", planted="fails")], "was not seen"),
-        ([part(), part("b", core=False, state="fails")], "planted"),
+        ([], CORE),
+        ([part(core=False)], CORE),
+        ([part(state="unsettled")], UNSETTLED.format("p")),
+        ([part(), part("b", core=False, state="unsettled")], UNSETTLED.format("b")),
+        ([part(controls=[])], "No verdict. “p” has no control, so nothing shows that it could fail."),
+        ([part(control="holds")], DISJOINT.format("holds")),
+        ([part(control="unsettled")], DISJOINT.format("unsettled")),
+        ([part(intact="fails")], INTACT),
+        ([part(intact="unsettled")], INTACT),
+        ([part(state="fails")], PLANTED.format("p")),
+        (
+            [part(state="fails", planted="fails")],
+            "No verdict. The effect planted for “p” was not seen (fails).",
+        ),
+        ([part(), part("b", core=False, state="fails")], PLANTED.format("b")),
+        (
+            [part(intact="fails"), part(control="holds")],
+            INTACT + DISJOINT.format("holds").removeprefix("No verdict."),
+        ),
     ],
 )
 def test_no_verdict(parts, message):
-    with pytest.raises(EvidenceError, match=message):
+    with pytest.raises(EvidenceError) as raised:
         decide(parts, [])
+    assert str(raised.value) == message
+
+
+def test_nothing_untested_is_the_default():
+    assert decide([part()]) == SUPPORTED
 
 
 BAND = Band(above=0.5, why="w")

@@ -25,6 +25,7 @@ from claimbook.evidence.errors import EvidenceError
 
 LEVEL = 0.95
 LEAST_UNITS = 5
+DRAWS = 4000  # fresh runs that `repeat_chance` imagines, of either kind
 SUMMARIES = ("mean", "median", "share", "exact")
 STATES = ("holds", "fails", "unsettled")
 
@@ -164,18 +165,17 @@ def repeat_chance(
     if summary == "exact":
         return float(measure(values, band, summary).state == state)
     rng = np.random.default_rng(20_000)
-    draws = 4000
     flat = values.reshape(values.shape[0], -1)
-    resampled = (flat[rng.integers(0, len(flat), (units,))] for _ in range(draws))
+    resampled = (flat[rng.integers(0, len(flat), (units,))] for _ in range(DRAWS))
     chances = [np.mean([measure(sample, band, summary, trials).state == state for sample in resampled])]
     if summary == "mean":
         centre, spread = flat.mean(axis=0), flat.std(axis=0, ddof=1)
-        normal = (rng.normal(centre, spread, (units, flat.shape[1])) for _ in range(draws))
+        normal = (rng.normal(centre, spread, (units, flat.shape[1])) for _ in range(DRAWS))
         chances.append(np.mean([measure(sample, band, summary, trials).state == state for sample in normal]))
     if summary == "share":  # the counts themselves bound what the next run may bring
         share = (flat.sum(axis=0) + 0.5) / (flat.shape[0] * (trials or 1) + 1)
         counts = (
-            rng.binomial(trials or 1, share, (units, flat.shape[1])).astype(float) for _ in range(draws)
+            rng.binomial(trials or 1, share, (units, flat.shape[1])).astype(float) for _ in range(DRAWS)
         )
         chances.append(np.mean([measure(sample, band, summary, trials).state == state for sample in counts]))
     return float(min(chances))
