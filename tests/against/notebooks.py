@@ -1,0 +1,36 @@
+"""Pieces of a notebook's code, without running the notebook."""
+
+import ast
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+from claimbook import claims
+from claimbook.evidence import records
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+
+
+def pieces(notebook: str, *wanted: str, **given) -> SimpleNamespace:
+    """Return functions and constants of a chapter or primer, by name.
+
+    Only the imports and the definitions of these names are executed, in the notebook's order; ``given`` stands in
+    for what they need and would take long to compute.
+    """
+    path = BOOK / claims.registry().notebook(notebook)
+    cells = records.code_cells(json.loads(path.read_text("utf8")))
+    space = dict(given)
+    for statement in (s for cell in cells for s in ast.parse(records.source(cell)).body):
+        if isinstance(statement, ast.Import | ast.ImportFrom) or _names(statement) & set(wanted):
+            exec(compile(ast.Module([statement], []), path.name, "exec"), space)
+    missing = [name for name in wanted if name not in space]
+    assert not missing, f"{path.name} defines no {', '.join(missing)}"
+    return SimpleNamespace(**space)
+
+
+def _names(statement: ast.stmt) -> set[str]:
+    """Return what a statement defines."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return {statement.name}
+    targets = statement.targets if isinstance(statement, ast.Assign) else []
+    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
