@@ -153,8 +153,8 @@ def test_points(batch, student, points):
         assert problems(row) == points
         assert row.score == sum(points)
         return
-    # The tests of `soup` give nothing, and no trick gets more than the honest rest of the notebook.
-    assert row.problems["p1"] <= 2 and row.problems["p2"] <= 3
+    # The tests of `soup` give nothing; what the honest rest of the notebook earns, it may still earn.
+    assert row.problems["p1"] in (0, 2) and row.problems["p2"] in (0, 3)
 
 
 @pytest.mark.slow
