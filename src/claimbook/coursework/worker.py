@@ -21,7 +21,7 @@ PICTURES = 2 * MIB
 
 
 def limit(memory: int, file_size: int, cpu: int) -> None:
-    """Lower this process's limits for good (bytes, bytes, seconds); not outside Linux, where no stranger's code runs."""
+    """Lower this process's limits for good (bytes, bytes, seconds). Only on Linux: elsewhere just solutions run."""
     if not sys.platform.startswith("linux"):
         return
     import resource
