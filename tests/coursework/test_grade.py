@@ -154,7 +154,7 @@ def test_points(batch, student, points):
         assert row.score == sum(points)
         return
     # The tests of `soup` give nothing; what the honest rest of the notebook earns, it may still earn.
-    assert row.problems["p1"] in (0, 2) and row.problems["p2"] in (0, 3)
+    assert row.problems["p1"] in (0, 2) and row.problems["p2"] <= 3
 
 
 @pytest.mark.slow

@@ -293,10 +293,13 @@ class Sandbox:
                     reply = _parsed(line)
                     if reply.get("number") == self._number:
                         return reply
+                    if time.monotonic() > deadline:  # a flood of lines is no reply
+                        return None
                     continue
                 if len(self._rest) > LONGEST:
                     raise Dead("the process wrote too much")
-                if not selector.select(max(0, deadline - time.monotonic())):
+                left = deadline - time.monotonic()
+                if left < 0 or not selector.select(left):
                     return None
                 try:
                     data = os.read(self._process.stdout.fileno(), MIB)
