@@ -711,9 +711,9 @@ def commands():
     command.add_argument("--problem", metavar="P", help="grade only this problem again")
     command.add_argument("--jobs", metavar="N", help="how many run at once")
     command.add_argument("--unsandboxed", metavar="WORDS", help="what to say is on the page for instructors")
-    for command in make + [command]:
-        command.add_argument("--from", dest="folder", metavar="FOLDER", help="source notebooks of your own")
-        command.add_argument("--course", metavar="FOLDER", help="where the course is kept (grading)")
+    for maker in make + [command]:
+        maker.add_argument("--from", dest="folder", metavar="FOLDER", help="source notebooks of your own")
+        maker.add_argument("--course", metavar="FOLDER", help="where the course is kept (grading)")
     command = add(bench, "measure how fast ensembles of networks train")
     command.add_argument("--store", action="store_true", help="keep the results for the book's page")
     add(notebooks, "run chapters and compare them with what is stored", ids="chapters; all if none is named")
