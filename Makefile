@@ -16,7 +16,7 @@ GRADING = ASSIGNMENT ROSTER DUE STUDENT PROBLEM JOBS UNSANDBOXED
 COURSEWORK = $(if $(FROM),--from "$(FROM)") $(if $(COURSE),--course "$(COURSE)")
 
 .DEFAULT_GOAL := list
-.PHONY: list book serve pdf test lab chapter run text notebook freeze trust assignments solutions grade bench notebooks lint lock clean
+.PHONY: list book serve pdf test lab chapter run text notebook freeze trust assignments solutions grade bench notebooks lint mutants lock clean
 
 list: ## show these lines
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -71,6 +71,9 @@ notebooks: ## run chapters and compare them with what is stored
 
 lint: ## check the code's style
 	@$(RUN) lint
+
+mutants: ## change the code on purpose and count how often the tests notice (minutes)
+	@$(RUN) mutants
 
 lock: ## resolve all packages afresh into constraints.txt
 	@$(RUN) lock

@@ -40,7 +40,8 @@ LOG = os.path.join(VENV, "install.log")
 SITE = os.path.join(ROOT, "_build", "html")
 RESULTS = os.path.join(ROOT, "_build", "tests")
 TEXT = os.path.join(ROOT, "text")  # chapters as Python text, not kept in git
-EXTRAS = ("book", "run", "test", "lab", "cluster", "grade")
+MUTANTS = os.path.join(ROOT, "mutants")  # copies of the code, changed on purpose, not kept in git
+EXTRAS = ("book", "run", "test", "lab", "cluster", "grade", "mutation")
 
 
 def stop(sentence):
@@ -598,6 +599,53 @@ def test(options):
     sys.exit(1 if broken else 0)
 
 
+# Testing the tests
+
+FLOORS = {"evidence": 95}  # percent of the mutants that the tests must notice; 85 where nothing is said
+FLOOR = 85
+NOTICED = (1, 3, 24, -24, 36, 152, 255)  # mutmut's exit codes: a test failed, pytest broke off, out of time
+
+
+def kills(folder):
+    """Return {module: (killed, all)} from what mutmut wrote down, for modules with mutants."""
+    found = {}
+    for path in glob.glob(os.path.join(folder, "src", "claimbook", "**", "*.py.meta"), recursive=True):
+        codes = list(json.loads(read(path))["exit_code_by_key"].values())
+        name = os.path.relpath(path, os.path.join(folder, "src", "claimbook"))[: -len(".py.meta")]
+        if codes:
+            found[name.replace(os.sep, ".")] = (sum(code in NOTICED for code in codes), len(codes))
+    return found
+
+
+def mutants(options):
+    """Change the code on purpose, one thing at a time, and count how often the tests notice (takes minutes)."""
+    if os.name == "nt":
+        stop("The tool behind this, mutmut, runs on Linux and macOS only (on Windows: under WSL).")
+    python = need("run", "test", "mutation")
+    shutil.rmtree(MUTANTS, ignore_errors=True)
+    env = repeatable(CLAIMBOOK_MODE=None, CLAIMBOOK_SEED=None, PYTHONPATH=None)  # the copy is to be imported
+    log = os.path.join(ROOT, "_build", "mutants.log")
+    os.makedirs(os.path.dirname(log), exist_ok=True)
+    with open(log, "w") as output:
+        failed = call([python, "-m", "mutmut", "run"], env, stdout=output)
+    found = kills(MUTANTS)
+    if failed or not found:
+        stop("mutmut did not get through: %s says why." % os.path.relpath(log, ROOT))
+    packages = {}
+    for module, (killed, total) in sorted(found.items()):
+        say("%-22s %4d of %4d killed" % (module, killed, total))
+        before = packages.get(module.partition(".")[0], (0, 0))
+        packages[module.partition(".")[0]] = (before[0] + killed, before[1] + total)
+    low = []
+    for package, (killed, total) in packages.items():
+        floor = FLOORS.get(package, FLOOR)
+        say("%s: %.1f%% killed, at least %d%% wanted" % (package, 100.0 * killed / total, floor))
+        if 100 * killed < floor * total:
+            low.append(package)
+    if low:
+        stop("Too many survive in %s: `mutmut results` names them." % ", ".join(low))
+
+
 # Housekeeping
 
 LOCK_HEADER = """\
@@ -646,7 +694,7 @@ def lock(options):
 
 def clean(options):
     """Remove what the commands made: site, test results, caches; with --all, the environment too."""
-    doomed = ["_build", "build", "dist", ".pytest_cache", ".ruff_cache", ".jupyter_cache"]
+    doomed = ["_build", "build", "dist", "mutants", ".pytest_cache", ".ruff_cache", ".jupyter_cache"]
     for pattern in (
         "__pycache__",
         "src/**/__pycache__",
@@ -720,6 +768,7 @@ def commands():
     add(lint, "check the code's style").add_argument(
         "--fix", action="store_true", help="mend what can be mended"
     )
+    add(mutants, "change the code on purpose and count how often the tests notice")
     add(lock, "resolve all packages afresh into constraints.txt")
     add(clean, "remove what was built").add_argument("--all", action="store_true", help="remove .venv too")
     return parser

@@ -27,6 +27,7 @@ def tasks(tmp_path, monkeypatch):
         "SITE": "_build/html",
         "RESULTS": "_build/tests",
         "TEXT": "text",
+        "MUTANTS": "mutants",
     }.items():
         monkeypatch.setattr(module, name, str(tmp_path / path))
     (tmp_path / "pyproject.toml").write_text("[project]\n")
@@ -328,6 +329,50 @@ class TestTesting:
         )
         assert tasks.counts(str(path)) == (4, 3)
         assert tasks.counts(str(tmp_path / "none.xml")) == (0, 0)
+
+
+class TestMutants:
+    @pytest.fixture
+    def run(self, tasks, installs, monkeypatch, tmp_path):
+        """Return a function that counts, with mutmut pretending to have written these exit codes."""
+        codes = {}
+
+        def mutmut(command, env=None, stdout=None):
+            assert command[1:] == ["-m", "mutmut", "run"] and "PYTHONPATH" not in env
+            assert not (tmp_path / "mutants").exists()
+            for module, found in codes.items():
+                path = tmp_path / "mutants" / "src" / "claimbook" / (module + ".py.meta")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(json.dumps({"exit_code_by_key": dict(enumerate(found))}))
+            return 0 if codes else 1
+
+        monkeypatch.setattr(tasks, "call", mutmut)
+        monkeypatch.setenv("PYTHONPATH", "elsewhere")
+        (tmp_path / "mutants").mkdir()  # of an earlier run
+        return lambda **found: codes.update(found) or tasks.mutants(None)
+
+    @pytest.mark.parametrize("code", [0, 2, 5, 33, 34, 35, -11, None])
+    def test_the_floor(self, run, tasks, capsys, code):
+        run(
+            **{"evidence/band": [1] * 18 + [36], "evidence/draw": [code], "evidence/errors": [], "seeds": [3]}
+        )
+        assert capsys.readouterr().out.splitlines()[-5:] == [
+            "evidence.band            19 of   19 killed",
+            "evidence.draw             0 of    1 killed",
+            "seeds                     1 of    1 killed",
+            "evidence: 95.0% killed, at least 95% wanted",
+            "seeds: 100.0% killed, at least 85% wanted",
+        ]
+
+    def test_below_the_floor(self, run, tasks):
+        with pytest.raises(SystemExit, match="Too many survive in evidence: `mutmut results` names them"):
+            run(**{"evidence/band": [1] * 18 + [0], "seeds": [1] * 17 + [0] * 3})
+        with pytest.raises(SystemExit, match="Too many survive in seeds:"):
+            run(**{"evidence/band": [1] * 19 + [0], "seeds": [1] * 16 + [0] * 3})
+
+    def test_without_a_result(self, run, tasks):
+        with pytest.raises(SystemExit, match=r"did not get through: .*mutants\.log says why"):
+            run()
 
 
 class TestHousekeeping:

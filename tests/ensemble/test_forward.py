@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from claimbook import ensemble
+from claimbook.ensemble import forward
 
 INPUTS = torch.randn(20, 6, generator=torch.Generator().manual_seed(0))
 
@@ -48,8 +49,90 @@ def test_an_activation_used_twice():
 
 def test_inputs_per_member_must_fit():
     params = ensemble.initialize(perceptron, range(3))
-    with pytest.raises(ValueError, match="begin with 3 members"):
+    told = r"^inputs per member must begin with 3 members, got \(2, 5, 6\)$"
+    with pytest.raises(ValueError, match=told):
         ensemble.predict(perceptron, params, torch.zeros(2, 5, 6), per_member=True)
+    with pytest.raises(ValueError, match="do not fit the network"):
+        ensemble.predict(convolution, params, INPUTS)
+
+
+class Shifted(nn.Module):
+    """A layer and a buffer, which is the template's for all members."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3, bias=False)
+        self.register_buffer("shift", torch.arange(3.0))
+
+    def forward(self, x):
+        return self.layer(x) + self.shift
+
+
+def bare():
+    return nn.Sequential(nn.Linear(6, 5, bias=False), nn.GELU(), nn.Linear(5, 3))
+
+
+@pytest.mark.parametrize("shape", [(20, 6), (4, 5, 6)])
+@pytest.mark.parametrize("model", [perceptron, bare, Shifted])
+def test_forward_is_each_network_s_output(model, shape):
+    networks = [model() for _ in range(3)]
+    own = torch.stack([INPUTS.view(shape) + k for k in range(3)])
+    params = ensemble.stack(networks)
+    expected = torch.stack([n(x) for n, x in zip(networks, own, strict=True)])
+    torch.testing.assert_close(forward.forward(model(), params, own), expected)
+    torch.testing.assert_close(ensemble.predict(model, params, own, per_member=True), expected)
+    shared = torch.stack([n(own[0]) for n in networks])
+    torch.testing.assert_close(ensemble.predict(model, params, own[0]), shared)
+
+
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_perceptrons_are_stacked_and_all_others_are_not(monkeypatch, dimensions):
+    stacked = []
+    monkeypatch.setattr(forward, "_forward_stacked", lambda *arguments: stacked.append(arguments[2].shape))
+    for model in (perceptron, Shifted):
+        params = ensemble.initialize(model, range(2))
+        ensemble.predict(model, params, INPUTS if dimensions == 2 else INPUTS.view(4, 5, 6))
+        own = INPUTS.view(2, 10, 6) if dimensions == 2 else INPUTS.view(2, 2, 5, 6)
+        ensemble.predict(model, params, own, per_member=True)
+        forward.forward(model(), params, own)
+    assert stacked == ([(2, 20, 6), (2, 10, 6), (2, 10, 6)] if dimensions == 2 else [])
+
+
+class Subclass(nn.Sequential):
+    pass
+
+
+RELU = nn.ReLU()
+
+
+@pytest.mark.parametrize(
+    ("network", "is_one"),
+    [
+        (perceptron(), True),
+        (nn.Sequential(nn.Linear(2, 2)), True),
+        (nn.Sequential(nn.Linear(2, 2), nn.Softplus(), nn.Identity()), True),
+        (nn.Sequential(nn.Linear(2, 2), nn.Softmax(1)), False),
+        (nn.Sequential(nn.Linear(2, 2), RELU, nn.Linear(2, 2), RELU), False),
+        (Subclass(nn.Linear(2, 2)), False),
+        (nn.Linear(2, 2), False),
+    ],
+)
+def test_what_is_a_perceptron(network, is_one):
+    assert forward.is_perceptron(network) is is_one
+
+
+def test_the_rule_to_the_edge(monkeypatch):
+    operations = 6 * (6 * 16 + 16 * 16 + 16 * 3) * 25
+    monkeypatch.setattr(forward, "STACK_BELOW", operations)
+    assert ensemble.method(perceptron, INPUTS[0], 25) == "stack"
+    monkeypatch.setattr(forward, "STACK_BELOW", operations - 1)
+    assert ensemble.method(perceptron, INPUTS[0], 25) == "loop"
+    assert ensemble.method(perceptron, INPUTS, 1) == "vmap"  # of sequences
+    once = 2 * (4 * 4 * 3) + 2 * 16 * 3  # four places, four filters of three; then 16 times 3
+    monkeypatch.setattr(forward, "VMAP_BELOW", 3 * once * 10)
+    assert ensemble.method(convolution, INPUTS[0], 10) == "vmap"
+    monkeypatch.setattr(forward, "VMAP_BELOW", 3 * once * 10 - 1)
+    assert ensemble.method(convolution, INPUTS[0], 10) == "loop"
 
 
 def test_the_rule():

@@ -185,8 +185,8 @@ def append(folder, *definitions):
 
 
 def test_held_counts_for_the_last_of_several_locks(tmp_path):
-    for expect in ("unsettled", "fails", "holds"):
-        last = append(tmp_path, {**definition("a", expect), "summary": "mean", "cells": 1, "units": 10})
+    for expect, units in (("unsettled", 5), ("fails", 7), ("holds", 10)):
+        last = append(tmp_path, {**definition("a", expect), "summary": "mean", "cells": 1, "units": units})
     assert [row["least"] for row in records.held("x", tmp_path)] == [0.0, 0.0, 0.0]
     states = {"part: a": "holds", "control: c / a": "fails", "intact: rest / c / a": "fails"}
     half = records.student(9)
