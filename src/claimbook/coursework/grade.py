@@ -16,6 +16,7 @@ import os
 import re
 import secrets
 import signal
+import sys
 import tomllib
 import warnings
 from collections import defaultdict
@@ -277,6 +278,9 @@ class Book:
         from nbgrader.preprocessors import CheckCellMetadata, ComputeChecksums, LockCells, SaveCells
 
         logging.getLogger("nbgrader").setLevel(logging.ERROR)
+        tools = str(Path(sys.executable).parent)  # nbgrader calls alembic by its name
+        if tools not in os.environ.get("PATH", "").split(os.pathsep):
+            os.environ["PATH"] = tools + os.pathsep + os.environ.get("PATH", os.defpath)
         self.folder, self.assignment, self.settings = folder, assignment, course
         self.students, self.due = students, due
         self.url = f"sqlite:///{folder / 'gradebook.db'}"
