@@ -11,7 +11,7 @@ from docutils import nodes
 
 from claimbook.site import draw
 
-CARD = re.compile(r"^\|\s*(\d+)\s*\|\s*(\d)\s*\|\s*(\d+)\s*\|", re.MULTILINE)  # points, difficulty, minutes
+CARD = re.compile(r"^\|\s*\d[^|]*\|\s*\d\s*\|\s*(\d+)\s*\|", re.MULTILINE)  # points, difficulty, minutes
 CAPSTONE = "capstone"
 
 
@@ -40,7 +40,7 @@ def _facts(path: Path) -> Facts:
         path.stem,
         texts[0].splitlines()[0].removeprefix("# ").removeprefix("Assignment: "),
         int(sum(cell["metadata"].get("nbgrader", {}).get("points", 0) for cell in cells)),
-        sum(int(match[3]) for match in cards),
+        sum(int(match[1]) for match in cards),
         tuple(m[1] for text in texts for m in re.finditer(r"^## Problem \d+\. (.*)$", text, re.MULTILINE)),
     )
 
