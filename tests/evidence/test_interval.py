@@ -52,9 +52,9 @@ def test_median_of_cells():
         np.testing.assert_array_equal(found, expected)
     few = np.arange(10.0).reshape(5, 2)  # at this level, five units bound no median
     for found, expected in zip(
-        intervals(few, "median", 0.95), ([4, 5], [-np.inf] * 2, [np.inf] * 2), strict=True
+        intervals(few, "median", 0.95), np.array([[4, 5], [-np.inf] * 2, [np.inf] * 2]), strict=True
     ):
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found, expected, strict=True)
 
 
 def test_median_takes_censored_values():
