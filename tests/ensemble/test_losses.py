@@ -85,3 +85,5 @@ def test_what_does_not_fit_is_refused():
         ValueError, match=r"^loss must return one number per member, got shape \(4, 5\) for each$"
     ):
         losses.stacked(each, torch.zeros(9), {})(torch.zeros(3, 4, 5), torch.zeros(3, 4, 5), {})
+    with pytest.raises(ValueError, match=r"got shape \(4,\) for each$"):
+        losses.stacked(each, torch.zeros(9), {})(torch.zeros(3, 4), torch.zeros(3, 4), {})

@@ -130,6 +130,7 @@ def test_counts_and_shapes():
         "weights must sum to one, got [1.0, 3.0]"
     )
     assert refused(ensemble.average, params, [0.25, 0.25, 0.25]) == "weights must sum to one, got [0.75]"
+    assert refused(ensemble.average, params, [1, 1, 0]) == "weights must sum to one, got [2.0]"
     assert refused(parameters.check_fit, nn.Linear(2, 1, bias=False), params) == (
         "parameters do not fit the network: needs (members,) + {'weight': (1, 2)}, got {'a': (2,), 'b': ()}"
     )

@@ -52,9 +52,9 @@ def test_median_of_cells():
         np.testing.assert_array_equal(found, expected)
     few = np.arange(10.0).reshape(5, 2)  # at this level, five units bound no median
     for found, expected in zip(
-        intervals(few, "median", 0.95), ([4, 5], [-np.inf] * 2, [np.inf] * 2), strict=True
+        intervals(few, "median", 0.95), np.array([[4, 5], [-np.inf] * 2, [np.inf] * 2]), strict=True
     ):
-        np.testing.assert_array_equal(found, expected)
+        np.testing.assert_array_equal(found, expected, strict=True)
 
 
 def test_median_takes_censored_values():
@@ -233,25 +233,29 @@ def test_values_that_carry_a_check_become_floats(values, options):
 def test_repeat_chance_is_the_smaller_of_two_predictions(monkeypatch):
     """The same draws, all at once, and the intervals in closed form."""
     monkeypatch.setattr(interval, "DRAWS", 300)
-    units, values = 8, 1.0 + 0.1 * rng(3).normal(size=(40, 2)) * [1, 7]
+    units, noise = 8, 0.1 * rng(3).normal(size=(40, 2)) * [1, 7]
     half = stats.t.ppf(0.975, units - 1) / units**0.5
 
     def holds(draws):
         low = draws.mean(axis=1) - half * draws.std(axis=1, ddof=1)
         return (low >= 0.5).all(axis=1).mean()
 
-    for pooled in (values, values.reshape(40, 1, 2)):
-        generator = np.random.default_rng(20_000)
-        resampled = holds(values[generator.integers(0, 40, (300, units))])
-        normal = holds(generator.normal(values.mean(axis=0), values.std(axis=0, ddof=1), (300, units, 2)))
-        found = repeat_chance(pooled, Band(above=0.5, why="w"), "mean", "holds", None, units)
-        assert 0 < found < 1 and found == min(resampled, normal) and resampled != normal
-    skewed = np.where(np.arange(40) < 34, 1.0, 8.0)[:, None] + 0.01 * rng(4).normal(size=(40, 1))
-    generator = np.random.default_rng(20_000)
-    resampled = holds(skewed[generator.integers(0, 40, (300, units))])
-    normal = holds(generator.normal(skewed.mean(axis=0), skewed.std(axis=0, ddof=1), (300, units, 1)))
-    found = repeat_chance(skewed[:, 0], Band(above=0.5, why="w"), "mean", "holds", None, units)
-    assert found == min(resampled, normal)
+    smaller = []
+    for values, shape in (
+        (1.0 + noise, (40, 1, 2)),
+        (np.array([1.0, 1.6]) + noise, (40, 2)),
+        (1.4 + noise[:, 1:], (40,)),
+    ):
+        draws = np.random.default_rng(20_000)
+        resampled = holds(values[draws.integers(0, 40, (300, units))])
+        normal = holds(
+            draws.normal(values.mean(axis=0), values.std(axis=0, ddof=1), (300, units, values.shape[1]))
+        )
+        band = Band(above=0.5, why="w")
+        found = repeat_chance(values.reshape(shape), band, "mean", "holds", None, units)
+        assert 0 < found < 1 and found == min(resampled, normal)
+        smaller.append(found == normal)
+    assert smaller[:2] == [False, True]  # either can be the smaller one
 
 
 @pytest.mark.parametrize("trials", [None, 4])
@@ -271,6 +275,20 @@ def test_repeat_chance_of_shares(monkeypatch, trials):
     band = Band(above=edge, why="w")
     found = repeat_chance(values, band, "share", "holds", trials, units)
     assert found == min(resampled, counted) and 0 < found
+
+
+def test_repeat_chance_doubts_shares_that_were_always_one(monkeypatch):
+    monkeypatch.setattr(interval, "DRAWS", 300)
+    band = Band(above=0.5, why="w")
+    for trials in (None, 2):
+        each = trials or 1
+        share = np.full(1, (9 * each + 0.5) / (9 * each + 1))
+        draws = np.random.default_rng(20_000)
+        draws.integers(0, 9, (300, 6))  # resampling, which finds ones alone
+        successes = draws.binomial(each, share, (300, 6, 1)).sum(axis=(1, 2))
+        counted = np.mean(stats.beta.ppf(0.025, successes, 6 * each - successes + 1) >= 0.5)
+        found = repeat_chance(np.full(9, float(each)), band, "share", "holds", trials, 6)
+        assert found == counted < 1
 
 
 def test_repeat_chance_of_medians_resamples_alone(monkeypatch):
