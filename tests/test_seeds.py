@@ -38,7 +38,7 @@ def test_a_bad_root_is_refused(monkeypatch, text):
 def test_bad_names_and_keys_are_refused():
     with pytest.raises(ValueError, match="name"):
         seeds.numpy("")
-    for key in (-1, 0.5, "x"):
+    for key in (-1, 0.5, "x", 2**32 + 5):  # numpy would take the last for the key (5, 1)
         with pytest.raises(ValueError, match="key"):
             seeds.numpy("a", key)
     assert seeds.sequence("a", np.int64(3)).spawn_key == (3,)
@@ -48,3 +48,7 @@ def test_units():
     assert list(seeds.units(5)) == [0, 1, 2, 3, 4] and len(seeds.units()) == 10
     with pytest.raises(ValueError, match="unit"):
         seeds.units(0)
+    for count in (2.5, 3.0, "3", None, True, float("nan")):
+        with pytest.raises(ValueError, match="count of units is an integer"):
+            seeds.units(count)
+    assert seeds.units(np.int64(3)) == range(3)

@@ -16,7 +16,7 @@ from claimbook.evidence.interval import intervals, measure, repeat_chance
 
 from .settings import few, many
 
-LEVELS = st.sampled_from([0.5, 0.8, 0.9, 0.95, 0.99, 1 - 0.05 / 12, 1 - 0.05 / 400])
+LEVELS = st.sampled_from([0.6, 0.8, 0.9, 0.95, 0.99, 1 - 0.05 / 12, 1 - 0.05 / 400])
 NUMBERS = st.floats(-1e6, 1e6, allow_subnormal=False)
 
 

@@ -64,11 +64,8 @@ def test_each_problem_has_a_card_and_tests(name):
     text = "\n".join(cell.source for cell in assignment.notebook.cells)
     assert "practice" in assignment.notebook.cells[0].source + assignment.notebook.cells[1].source
     assert (
-        ("mine.generator(" in text
-        and "hidden.generator(" in text
-        and "expect_claim(" in text)
-        or name == "capstone"
-    )
+        "mine.generator(" in text and "hidden.generator(" in text and "expect_claim(" in text
+    ) or name == "capstone"
     assert name == "capstone" or claims.registry()[name]
 
 

@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from claimbook.evidence import Band, EvidenceError
@@ -45,8 +46,27 @@ def test_a_band_that_contains_no_effect_is_labelled(options, kind):
         ({"within": (-0.5, 1.5), "possible": (0, 1), "null": 0.5}, "every value"),
         ({"above": -0.1, "possible": (0, 1)}, "every value"),
         ({"above": 1.5, "possible": (0, 1)}, "no value"),
+        ({"above": "1"}, "finite numbers, not"),
+        ({"above": True}, "finite numbers, not"),
+        ({"above": np.array([1.0, 2.0])}, "finite numbers, not"),
+        ({"within": (1, None)}, "finite numbers, not"),
+        ({"within": (1, math.nan)}, "finite numbers, not"),
+        ({"within": (1, 2, 3)}, "within= is a pair"),
+        ({"within": 3}, "within= is a pair"),
+        ({"above": 1, "null": math.nan}, "null= is a finite number"),
+        ({"above": 1, "null": math.inf}, "null= is a finite number"),
+        ({"above": 1, "null": "0"}, "null= is a finite number"),
+        ({"above": 1, "possible": (2, 1)}, "possible= is a pair"),
+        ({"above": 1, "possible": (0, math.nan)}, "possible= is a pair"),
+        ({"above": 1, "possible": None}, "possible= is a pair"),
+        ({"above": 1, "why": None}, "reason"),
     ],
 )
 def test_bad_bands_are_refused(options, message):
     with pytest.raises(EvidenceError, match=message):
         Band(**{"why": "w", **options})
+
+
+@pytest.mark.parametrize("edge", [1, np.float64(1), np.float32(1), np.int64(1)])
+def test_an_edge_may_be_any_kind_of_real_number(edge):
+    assert Band(above=edge, why="w") == Band(above=1.0, why="w")

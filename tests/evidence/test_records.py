@@ -136,3 +136,30 @@ def test_randomness_that_units_share_shows_as_spread(shared, low, high):
     assert records.spread_ratio(found[:9], definition) is None
     assert records.spread_ratio(found, {**definition, "cells": 3}) is None
     assert records.spread_ratio(found, {**definition, "summary": "median"}) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((5, 3), "successes"),
+        ((-1, 3), "successes"),
+        ((3, 5, 95), "level"),
+        ((3, 5, 1.0), "level"),
+        ((3, 5, 0), "level"),
+    ],
+)
+def test_a_least_chance_that_there_is_not_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        records.least_chance(*arguments)
+
+
+def test_the_least_chance_of_very_many_trials():
+    expected = stats.binomtest(2000, 4000, alternative="greater").proportion_ci(0.95, "exact").low
+    assert records.least_chance(2000, 4000) == pytest.approx(expected, abs=1e-9)
+    assert records.least_chance(0, 0) == 0.0
+
+
+@pytest.mark.parametrize("degrees", [0, -3, 1, 3, float("nan")])
+def test_a_t_quantile_that_would_be_far_off_is_refused(degrees):
+    with pytest.raises(ValueError, match="degrees must be at least 4"):
+        records.student(degrees)
