@@ -69,6 +69,19 @@ def test_needs_come_first():
         ([{"source": {"author": "x"}}], "a source has authors"),
         ([{"id": "a", "needs": ["b"]}, {"id": "b", "needs": ["a"]}], "in a circle, a -> b -> a"),
         ([{"id": "a", "needs": ["a"]}], "in a circle"),
+        ([{"needs": "ridge"}], r"Row 1 \('first'\): needs must be a list"),  # else letters
+        ([{"moved_from": "bias"}], "moved_from must be a list"),
+        ([{"from": "WG"}], "from must be a list"),
+        ([{"from": 3}], "from must be a list"),
+        ([{"needs": [["ridge"]]}], "needs must be a list"),
+        ([{"moved_form": ["bias"]}], "unknown moved_form"),
+        ([{"level": True}], "unknown level"),
+        ([{"level": 1.0}], "unknown level"),
+        ([{"part": ["bias"]}], "unknown part"),
+        ([{"source": ["authors"]}], "a source has authors"),
+        ([{"source": {"authors": ["A"]}}], "a source has authors"),
+        ([{"source": {**SOURCE, "authors": [None]}}], "a source has authors"),
+        ([{"source": {**SOURCE, "authors": [""]}}], "a source has authors"),
     ],
 )
 def test_errors_name_the_row(rows, message):
@@ -102,6 +115,30 @@ def test_primers_have_a_place_and_assert_nothing():
 def test_no_blocks():
     with pytest.raises(RegistryError, match="three blocks"):
         claims.parse({"claims": []})
+
+
+@pytest.mark.parametrize(
+    ("block", "value", "message"),
+    [
+        ("claims", None, "block claims is empty"),
+        ("claims", {"a": 1}, "block claims must be a list"),
+        ("parts", ["bias"], "block parts must be a table"),
+        ("concepts", None, "block concepts is empty"),
+        ("primers", ["a"], "block primers must be a table"),
+        ("primers", {"a": "ridge"}, "Primer 'a': what it teaches must be a list"),
+        ("primers", {"a": None}, "Primer 'a': what it teaches must be a list"),
+    ],
+)
+def test_blocks_of_another_shape(block, value, message):
+    with pytest.raises(RegistryError, match=message):
+        claims.parse({**data(), block: value})
+
+
+def test_an_unknown_part_has_no_rows_to_give():
+    registry = claims.parse(data())
+    assert [claim.id for claim in registry.of_part("bias")] == ["first"]
+    with pytest.raises(RegistryError, match="no part 'biases'; known are bias"):
+        registry.of_part("biases")
 
 
 def test_load_reads_a_file(tmp_path):

@@ -43,3 +43,26 @@ def test_bad_input():
     with pytest.raises(ValueError, match="Unknown size"):
         figures.subplots(size="huge")
     plt.close(fig)
+
+
+@pytest.mark.parametrize("draw_it", [figures.band, figures.points])
+@pytest.mark.parametrize(
+    ("x", "values", "level", "message"),
+    [
+        (np.arange(3), np.ones((1, 3)), 0.95, "at least two units"),
+        (np.arange(3), np.ones((0, 3)), 0.95, "at least two units"),
+        ([], np.ones((5, 0)), 0.95, "x must be a list"),
+        (1, np.ones((5, 1)), 0.95, "x must be a list"),
+        ([[1, 2, 3]], np.ones((5, 3)), 0.95, "x must be a list"),
+        (np.arange(3), np.ones((3, 5)), 0.95, r"\(units, 3\)"),
+        (np.arange(3), np.ones((5, 3)), 95, "level"),
+        (np.arange(3), np.ones((5, 3)), 0, "level"),
+        (np.arange(3), np.ones((5, 3)) + 1j, 0.95, "real"),
+    ],
+)
+def test_an_interval_that_there_is_not_is_not_drawn(draw_it, x, values, level, message):
+    fig, ax = figures.subplots()
+    with pytest.raises(ValueError, match=message):
+        draw_it(ax, x, values, "test", level=level)
+    assert not ax.lines and not ax.collections
+    plt.close(fig)

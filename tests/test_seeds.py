@@ -72,8 +72,13 @@ def test_bad_names_and_keys_are_refused():
         with pytest.raises(ValueError) as raised:
             seeds.numpy("a", 0, key)
         assert str(raised.value) == (
-            f"The key of a stream consists of non-negative integers, not {(0, key)!r}."
+            f"The key of a stream consists of non-negative integers below 2**32, not {(0, key)!r}."
         )
+    with pytest.raises(ValueError, match="name"):
+        seeds.numpy("")
+    for key in (-1, 0.5, "x", 2**32 + 5):  # numpy would take the last for the key (5, 1)
+        with pytest.raises(ValueError, match="key"):
+            seeds.numpy("a", key)
     assert seeds.sequence("a", np.int64(3)).spawn_key == (3,)
     assert type(seeds.sequence("a", np.int64(3)).spawn_key[0]) is int
 
@@ -83,3 +88,7 @@ def test_units():
     assert seeds.units(1) == range(1)
     with pytest.raises(ValueError, match=r"^At least one unit is needed, not 0\.$"):
         seeds.units(0)
+    for count in (2.5, 3.0, "3", None, True, float("nan")):
+        with pytest.raises(ValueError, match="count of units is an integer"):
+            seeds.units(count)
+    assert seeds.units(np.int64(3)) == range(3)

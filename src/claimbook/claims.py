@@ -70,7 +70,8 @@ class Source:
 
 def _surname(name: str) -> str:
     """Return the last word of a name, or what stands in braces: ``Stefano {Sarao Mannelli}``."""
-    return name[name.index("{") + 1 : name.index("}")] if "{" in name else name.split()[-1]
+    before, brace, after = name.partition("{")
+    return after.partition("}")[0] if brace else before.split()[-1]
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,8 @@ class Registry:
 
     def of_part(self, part: str) -> list[Claim]:
         """Return the rows of one part, in order."""
+        if part not in self.parts:
+            raise RegistryError(f"The registry has no part {part!r}; known are {', '.join(self.parts)}.")
         return [claim for claim in self.claims.values() if claim.part == part]
 
 
@@ -170,6 +173,11 @@ def parse(data: dict) -> Registry:
     """Validate the registry's data as YAML gives it; see `load`."""
     if not isinstance(data, dict) or not {"parts", "concepts", "claims"} <= data.keys():
         raise RegistryError("The registry needs the three blocks parts, concepts and claims.")
+    for block, kind in (("parts", dict), ("concepts", dict), ("claims", list), ("primers", dict)):
+        if not isinstance(data.get(block) or kind(), kind):
+            raise RegistryError(f"The block {block} must be a {'list' if kind is list else 'table'}.")
+        if block != "primers" and not data[block]:
+            raise RegistryError(f"The block {block} is empty.")
     parts, concepts = data["parts"], data["concepts"]
     claims: dict[str, Claim] = {}
     for number, row in enumerate(data["claims"], 1):
@@ -184,6 +192,9 @@ def parse(data: dict) -> Registry:
                     f"Row {claim.id!r} needs {need!r}, which is neither a concept nor a chapter."
                 )
     _refuse_cycles(claims)
+    for primer, taught in (data.get("primers") or {}).items():
+        if not _is_list_of_words(taught):
+            raise RegistryError(f"Primer {primer!r}: what it teaches must be a list of concepts.")
     primers = {primer: tuple(taught) for primer, taught in (data.get("primers") or {}).items()}
     _refuse_primers(primers, concepts, claims)
     return Registry(parts=dict(parts), concepts=dict(concepts), claims=claims, primers=primers)
@@ -202,15 +213,27 @@ def _refuse_primers(primers: dict, concepts: dict, claims: dict) -> None:
             teacher[concept] = primer
 
 
+def _is_list_of_words(value) -> bool:
+    return isinstance(value, list) and all(isinstance(word, str) and word.strip() for word in value)
+
+
 def _row(row: dict, number: int, parts: dict) -> Claim:
     name = f"Row {number}" + (f" ({row['id']!r})" if isinstance(row, dict) and "id" in row else "")
     missing = [key for key in REQUIRED if not isinstance(row, dict) or row.get(key) in (None, "")]
     if missing:
         raise RegistryError(f"{name}: missing {', '.join(missing)}.")
+    unknown = [str(key) for key in row if key not in (*REQUIRED, "moved_from")]
+    if unknown:
+        raise RegistryError(
+            f"{name}: unknown {', '.join(unknown)}; known are {', '.join(REQUIRED)}, moved_from."
+        )
+    for key in ("from", "needs", "moved_from"):
+        if not _is_list_of_words(row.get(key, [])):  # a word alone would be taken for a list of letters
+            raise RegistryError(f"{name}: {key} must be a list of words.")
     if not str(row["id"]).isidentifier():
         raise RegistryError(f"{name}: an id consists of letters, digits and underscores.")
     for key, allowed in (("part", tuple(parts)), ("kind", KINDS), ("level", LEVELS), ("tier", TIERS)):
-        if row[key] not in allowed:
+        if row[key] not in allowed or isinstance(row[key], bool | float):
             raise RegistryError(
                 f"{name}: unknown {key} {row[key]!r}; known are {', '.join(map(str, allowed))}."
             )
@@ -220,8 +243,9 @@ def _row(row: dict, number: int, parts: dict) -> Claim:
             f"{name}: unknown reading list {unknown[0]!r}; known are {', '.join(READING_LISTS)}."
         )
     source = row["source"]
-    extra = set(source) - {"authors", "year", "venue", "doi", "arxiv", "verified"}
-    if extra or not isinstance(source.get("authors"), list):
+    known = {"authors", "year", "venue", "doi", "arxiv", "verified"}
+    complete = isinstance(source, dict) and {"authors", "year", "venue"} <= source.keys() <= known
+    if not complete or not (source["authors"] == [] or _is_list_of_words(source["authors"])):
         raise RegistryError(
             f"{name}: a source has authors (a list), year, venue, doi or arxiv, and verified."
         )

@@ -130,9 +130,17 @@ def points(ax, x, values, role: str, level: float = 0.95, **options) -> None:
 
 def _mean_and_half(x, values, level: float) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and half-width of the t interval over units, each (n,)."""
+    if np.iscomplexobj(values):
+        raise ValueError("values must be real numbers.")
     values = np.asarray(values, dtype=float)
+    if np.ndim(x) != 1 or np.size(x) == 0:
+        raise ValueError(f"x must be a list of numbers, not of the shape {np.shape(x)}.")
     if values.ndim != 2 or values.shape[1:] != np.shape(x):
         raise ValueError(f"values must have the shape (units, {np.size(x)}), not {values.shape}.")
+    if len(values) < 2:
+        raise ValueError(f"values need at least two units for an interval, not {len(values)}.")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, not {level}.")
     half = stats.t.ppf((1 + level) / 2, len(values) - 1) * values.std(axis=0, ddof=1) / np.sqrt(len(values))
     return values.mean(axis=0), half
 

@@ -38,12 +38,13 @@ def sequence(name: str, *key: int) -> np.random.SeedSequence:
     name : str
         What the stream is for, for example ``"long_tail/training set"``.
     *key : int
-        Non-negative integers, most often the index of the unit.
+        Non-negative integers below 2**32, most often the index of the unit.
     """
     if not isinstance(name, str) or not name:
         raise ValueError("A stream needs a name, a non-empty string.")
-    if any(not isinstance(k, (int, np.integer)) or k < 0 for k in key):
-        raise ValueError(f"The key of a stream consists of non-negative integers, not {key!r}.")
+    if any(not isinstance(k, (int, np.integer)) or not 0 <= k < 2**32 for k in key):
+        # SeedSequence would cut a larger one in two, and take it for the key of another unit
+        raise ValueError(f"The key of a stream consists of non-negative integers below 2**32, not {key!r}.")
     words = np.frombuffer(hashlib.sha256(name.encode()).digest(), dtype=np.uint32)
     return np.random.SeedSequence([root(), *words.tolist()], spawn_key=tuple(int(k) for k in key))
 
@@ -63,6 +64,8 @@ def torch(name: str, *key: int) -> _torch.Generator:
 
 def units(count: int = 10) -> range:
     """Return the indices of ``count`` units; ten is the book's default, five the least that a check takes."""
+    if not isinstance(count, (int, np.integer)) or isinstance(count, bool):
+        raise ValueError(f"The count of units is an integer, not {count!r}.")
     if count < 1:
         raise ValueError(f"At least one unit is needed, not {count}.")
     return range(count)

@@ -3,4 +3,4 @@
 from hypothesis import settings
 
 few = settings(deadline=None, derandomize=True, database=None, max_examples=30)
-many = settings(few, max_examples=60)
+many = settings(few, max_examples=40)

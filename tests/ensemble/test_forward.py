@@ -148,3 +148,55 @@ def test_the_rule():
     assert ensemble.method(convolution, INPUTS[0], 16) == "vmap"
     assert ensemble.method(convnet, torch.zeros(1, 8, 8), 32) == "loop"
     assert ensemble.method(convnet, torch.zeros(1, 8, 8), 2) == "vmap"
+
+
+@pytest.mark.parametrize("batch_size", [0, -5, 2.5, float("nan"), None, "3", True])
+def test_a_batch_that_there_is_not(batch_size):
+    with pytest.raises(ValueError, match="batch_size"):
+        ensemble.method(perceptron, INPUTS[0], batch_size)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (torch.zeros(5, 7), r"must end in 6 features, got the shape \(5, 7\)"),
+        (torch.tensor(1.0), "must end in 6 features"),
+        (torch.zeros(5, 6, dtype=torch.int), "floating-point numbers such as torch.float32, got torch.int32"),
+        (torch.zeros(5, 6, dtype=torch.double), "torch.float32, got torch.float64"),
+        (INPUTS.numpy(), "must be a tensor, got ndarray"),
+        (INPUTS.tolist(), "must be a tensor, got list"),
+    ],
+)
+def test_inputs_that_do_not_fit(inputs, message):
+    params = ensemble.initialize(perceptron, range(3))
+    for per_member in (False, True):
+        with pytest.raises(ValueError, match=message):
+            ensemble.predict(perceptron, params, inputs, per_member=per_member)
+
+
+def test_parameters_of_double_precision_take_inputs_of_double_precision():
+    params = {name: p.double() for name, p in ensemble.initialize(perceptron, range(2)).items()}
+    assert ensemble.predict(perceptron, params, INPUTS.double()).dtype == torch.double
+
+
+@pytest.mark.parametrize(
+    ("layer", "name"),
+    [
+        (lambda: nn.Dropout2d(), "Dropout2d"),
+        (lambda: nn.AlphaDropout(), "AlphaDropout"),
+        (lambda: nn.SyncBatchNorm(3), "SyncBatchNorm"),
+        (lambda: nn.InstanceNorm1d(3, track_running_stats=True), "InstanceNorm1d"),
+        (lambda: nn.RReLU(), "RReLU"),
+    ],
+)
+def test_layers_of_every_kind_that_draw_or_keep_state(layer, name):
+    """Trained one by one they would draw from the global generator, and nothing would repeat."""
+    network = nn.Sequential(nn.Linear(6, 3), layer())
+    with pytest.raises(ValueError, match=f"{name} keeps state or draws noise"):
+        ensemble.predict(network, ensemble.stack([network]), INPUTS)
+
+
+@pytest.mark.parametrize("model", [None, "perceptron", lambda: None])
+def test_what_is_no_network(model):
+    with pytest.raises(ValueError, match="model must"):
+        ensemble.method(model, INPUTS[0], 5)

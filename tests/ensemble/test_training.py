@@ -337,6 +337,51 @@ class TestErrors:
             ({"model": perceptron()}, "cannot start an ensemble"),
             ({"model": lambda: nn.Sequential(nn.Linear(6, 3), nn.Dropout())}, "Dropout"),
             ({"model": lambda: nn.Sequential(nn.Linear(6, 3), nn.BatchNorm1d(3))}, "BatchNorm1d"),
+            ({"seeds": [0.5, 0.6, 0.7, 0.8]}, "seeds must be integers or generators"),
+            ({"steps": 2.5}, "steps must be at least 1, a whole number"),
+            ({"steps": True}, "steps must be at least 1, a whole number"),
+            ({"batch_size": 2.5}, "batch_size must be a whole number"),
+            ({"batch_size": "2"}, "batch_size must be a whole number"),
+            ({"learning_rate": "fast"}, "learning_rate must be one number"),
+            ({"learning_rate": None}, "learning_rate must be one number"),
+            ({"momentum": -1.0}, "momentum must be one finite number, not negative"),
+            ({"momentum": float("nan")}, "momentum must be one finite number"),
+            ({"momentum": [0.9] * 4}, "momentum must be one finite number"),
+            ({"betas": (1.0, 0.999)}, "betas must be two numbers"),
+            ({"betas": (-0.1, 0.999)}, "betas must be two numbers"),
+            ({"betas": (0.9, float("nan"))}, "betas must be two numbers"),
+            ({"betas": 0.9}, "betas must be two numbers"),
+            ({"schedule": 0.5}, "schedule must be a function"),
+            (
+                {"schedule": lambda step: -1.0},
+                "schedule must give a finite number, not negative, got -1.0 at step 0",
+            ),
+            ({"schedule": lambda step: float("nan")}, "schedule must give a finite number"),
+            ({"schedule": lambda step: None}, "schedule must give a finite number"),
+            ({"masks": [torch.ones(4, 16)]}, "masks must be a dict"),
+            ({"masks": {"0.bias": [[1.0] * 16] * 4}}, "mask '0.bias' must be a tensor, got list"),
+            ({"rows": torch.ones(4, 20)}, "rows must be whole numbers"),
+            ({"rows": torch.ones(4, 20, dtype=torch.bool)}, "rows must be whole numbers"),
+            (
+                {"record": lambda *now: {"a": torch.ones(7)}, "record_at": [1]},
+                "record 'a' must be .* with 4 members",
+            ),
+            ({"record": lambda *now: {"a": 1.0}, "record_at": [1]}, "record 'a' must be a tensor"),
+            ({"record": lambda *now: None, "record_at": [1]}, "record must return a dict"),
+            (
+                {"record": lambda step, *now: {str(step): torch.ones(4)}, "record_at": [1, 2]},
+                "the same names",
+            ),
+            ({"record": 3, "record_at": [1]}, "record must be a function"),
+            ({"record_at": [1.5]}, "record_at must lie between 0 and 50, whole numbers"),
+            ({"record_at": 1}, "record_at must be a list"),
+            ({"settings": [1.0]}, "settings must be a dict"),
+            ({"method": ""}, "method must be one of"),
+            ({"group": 0}, "group must be at least 1"),
+            ({"group": -1}, "group must be at least 1"),
+            ({"init": perceptron()}, "init must be stacked parameters, got Sequential"),
+            ({"model": lambda: perceptron().requires_grad_(False)}, "no parameter that requires a gradient"),
+            ({"model": lambda: nn.Sequential(nn.Linear(7, 3))}, "inputs must end in 7 features"),
         ],
     )
     def test_train(self, data, changes, message):
@@ -358,3 +403,26 @@ class TestErrors:
                 perceptron, lambda o, t: F.cross_entropy(o, t, reduction="none"), data,
                 seeds=[0, 1], steps=1, batch_size=16, learning_rate=1e-3,
             )  # fmt: skip
+
+    @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])
+    def test_outputs_and_targets_are_never_paired_all_with_all(self, data, method):
+        """However a stack is run: PyTorch's loss alone would warn and go on."""
+        with pytest.raises(ValueError, match=r"do not fit"):
+            ensemble.train(
+                lambda: nn.Sequential(nn.Linear(6, 1)), F.mse_loss, (data[0], data[0][:, 0]),
+                seeds=[0], steps=1, batch_size=None, learning_rate=1e-3, method=method,
+            )  # fmt: skip
+
+    @pytest.mark.parametrize("kind", [torch.uint8, torch.int32])
+    def test_labels_of_every_kind_of_integer(self, data, kind):
+        plain = fit(data, steps=5)
+        assert same(fit((data[0], data[1].to(kind)), steps=5).params, plain.params, atol=0)
+
+    @pytest.mark.parametrize("pair", [None, (1, 2), "ab", (torch.zeros(120, 6),)])
+    def test_data_are_two_tensors(self, data, pair):
+        with pytest.raises(ValueError, match="data must be two tensors"):
+            fit(pair)
+
+    def test_loss_must_be_a_function(self, data):
+        with pytest.raises(ValueError, match="loss must be a function"):
+            ensemble.train(perceptron, "mse", data, seeds=[0], steps=1, batch_size=None, learning_rate=0.1)

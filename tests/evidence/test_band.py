@@ -1,5 +1,6 @@
 import math
 
+import numpy as np
 import pytest
 
 from claimbook.evidence import Band, EvidenceError
@@ -98,3 +99,32 @@ def test_names_are_imported_on_first_use():
         assert package.__getattr__(name).__name__ == name
     with pytest.raises(AttributeError, match=r"^module .claimbook\.evidence. has no attribute .Bond.$"):
         package.__getattr__("Bond")
+
+
+@pytest.mark.parametrize("edge", [1, np.float64(1), np.float32(1), np.int64(1)])
+def test_an_edge_may_be_any_kind_of_real_number(edge):
+    assert Band(above=edge, why="w") == Band(above=1.0, why="w")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"above": "1"}, "finite numbers, not"),
+        ({"above": True}, "finite numbers, not"),
+        ({"above": np.array([1.0, 2.0])}, "finite numbers, not"),
+        ({"within": (1, None)}, "finite numbers, not"),
+        ({"within": (1, math.nan)}, "finite numbers, not"),
+        ({"within": (1, 2, 3)}, "within= is a pair"),
+        ({"within": 3}, "within= is a pair"),
+        ({"above": 1, "null": math.nan}, "null= is a finite number"),
+        ({"above": 1, "null": math.inf}, "null= is a finite number"),
+        ({"above": 1, "null": "0"}, "null= is a finite number"),
+        ({"above": 1, "possible": (2, 1)}, "possible= is a pair"),
+        ({"above": 1, "possible": (0, math.nan)}, "possible= is a pair"),
+        ({"above": 1, "possible": None}, "possible= is a pair"),
+        ({"above": 1, "why": None}, "reason"),
+    ],
+)
+def test_what_is_no_band_is_refused(options, message):
+    with pytest.raises(EvidenceError, match=message):
+        Band(**{"why": "w", **options})

@@ -444,7 +444,6 @@ def test_numbers_carry_their_text():
         ([3], "≈ 3"),
         ([1, 3], "≈ 2.0 ± 1.4"),
         ([[1, 3], [1, 3]], "≈ 2"),  # of several cells, the mean alone
-        (["1", "3"], "≈ 2.0 ± 1.4"),
     ],
 )
 def test_a_number_has_a_spread_over_units(values, text):
@@ -472,3 +471,65 @@ def test_the_card_names_claim_paper_and_needs(kept):
         "| **Know first** | Neural network; Softmax; Stochastic gradient descent; " + claim.paper + " |"
         in (Chapter("data_diet")._markdown())
     )
+
+
+def check(name="It works", data=None, band=ABOVE, **options):
+    data = values(1.0) if data is None else data
+    return Chapter("long_tail").check(name, data, band, **{"unit": "draw", **options})
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: check(name=""), "name of a part is a sentence"),
+        (lambda: check(name=None), "name of a part is a sentence"),
+        (lambda: check(name="–"), "name of a part is a sentence"),  # nothing to link to
+        (lambda: check(band={"above": 1}), "must be a Band, not dict"),
+        (lambda: check(core="no"), "core= is True or False"),
+        (lambda: check().control("", values(0), intact="the same runs"), "a control needs a name"),
+        (lambda: check().control(None, values(0), intact="the same runs"), "a control needs a name"),
+        (lambda: check().control("c", values(0), intact=" "), "intact= is a sentence"),
+        (lambda: check().control("c", values(0), intact=None), "intact= is a sentence"),
+        (lambda: check().control("c", values(0), intact=("rest", values(1))), "intact= is a sentence"),
+        (
+            lambda: check().control("c", values(0), intact=("rest", values(1), (0, 2))),
+            "rest: the band must be a Band",
+        ),
+        (lambda: check().control("c", values(0, cells=(2,)), intact="the same runs"), r"shape \(2,\)"),
+    ],
+)
+def test_parts_and_controls_are_refused_at_the_door(make, message):
+    with pytest.raises(EvidenceError, match=message):
+        make()
+
+
+def test_running_a_control_twice_replaces_it():
+    part = (
+        check()
+        .control("c", values(0.4), intact="the same runs")
+        .control("d", values(0), intact="the same runs")
+    )
+    part.control("c", values(0.0), intact="the same runs")
+    assert [control["name"] for control in part.record()["controls"]] == ["d", "c"]
+    assert part.record()["controls"][1]["worst"][0] < 0.2
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([np.inf, -np.inf], "have no mean"),
+        (np.array([1 + 1j]), "must be numbers, not complex"),
+        ("abc", "must be numbers"),
+        (None, "must be numbers"),
+        (np.ma.masked_array([1.0, 100.0], [False, True]), "masked"),
+        ([], "without nan"),
+    ],
+)
+def test_numbers_that_are_none_are_refused(data, message):
+    with pytest.raises(EvidenceError, match=message):
+        Chapter("long_tail").number("n", data, "It measured")
+
+
+def test_a_number_beyond_the_grid_needs_no_warning(recwarn):
+    assert Chapter("long_tail").number("n", [1.0, np.inf], "It took").text == "beyond the grid"
+    assert not recwarn

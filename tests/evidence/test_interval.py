@@ -322,3 +322,72 @@ def test_repeat_chance_is_calibrated(monkeypatch):
     predicted = repeat_chance(values, ABOVE, "mean", "holds", None, 10)
     fresh = np.mean([measure(1.8 + rng(k).normal(size=10), ABOVE).state == "holds" for k in range(1000)])
     assert abs(predicted - fresh) < 0.12
+
+
+def test_values_that_nearly_coincide_carry_a_check():
+    for values in (1 + 1e-9 * rng().normal(size=10), 1e-300 * np.arange(1.0, 11), 1e300 * np.arange(1.0, 11)):
+        assert (validate(values, "mean", "name") == values).all()
+
+
+def test_a_huge_number_of_trials_is_no_trouble():
+    values = validate(np.full(10, 3), "share", "name", 10**10)
+    estimate, low, high = intervals(values, "share", 0.95, 10**10)
+    expected = stats.chi2.ppf([0.025, 0.975], [60, 62]) / 2 / 10**11  # the Poisson limit
+    np.testing.assert_allclose([estimate, low, high], [3e-10, *expected], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("values", "summary", "level", "message"),
+    [
+        (rng().normal(size=10), "mode", 0.95, "summary"),
+        (rng().normal(size=10), "mean", 95, "level"),
+        (rng().normal(size=10), "share", -1, "level"),
+        (rng().normal(size=10), "mean", np.nan, "level"),
+        (rng().normal(size=1), "mean", 0.95, "more units than 1"),
+        (np.empty((0, 3)), "median", 0.95, "more units than 0"),
+        (np.full(5, 3.0), "share", 0.95, "successes in 5 trials"),
+    ],
+)
+def test_an_interval_that_there_is_not_is_refused(values, summary, level, message):
+    with pytest.raises(EvidenceError, match=message):
+        intervals(values, summary, level)
+
+
+@pytest.mark.parametrize(
+    ("size", "state", "units", "message"),
+    [
+        (20, "hold", 10, "state is one of"),
+        (20, "holds", 0, "At least one unit"),
+        (20, "holds", 2.5, "At least one unit"),
+        (20, "holds", 1, "more units than 1"),
+        (0, "holds", 10, "At least one unit"),
+    ],
+)
+def test_a_chance_that_there_is_not_is_refused(size, state, units, message):
+    with pytest.raises(EvidenceError, match=message):
+        repeat_chance(rng().normal(size=size), ABOVE, "mean", state, None, units)
+
+
+@pytest.mark.parametrize(
+    ("values", "options", "message"),
+    [
+        (rng().normal(size=10) + 1j, {}, "must be numbers, not complex"),
+        (1j, {"summary": "exact"}, "must be numbers, not complex"),
+        (np.arange(10).astype("timedelta64[D]"), {}, "must be numbers, not timedelta"),
+        (np.ma.masked_array(np.arange(10.0), np.arange(10) == 3), {}, "masked"),
+        ([[1, 2], [3]] * 5, {}, "same number of cells"),
+        (0.3 + np.array([0.0, 0.0, 5e-17, 0.0, 0.0]), {}, "identical"),  # but for rounding
+        (np.full(10, np.inf), {"summary": "median"}, "identical"),
+        ([-np.inf] * 3 + [np.inf] * 3, {"summary": "median"}, "no median"),
+        ([1] * 10, {"summary": "share", "trials": np.nan}, "trials"),
+        ([1] * 10, {"summary": "share", "trials": np.inf}, "trials"),
+        ([1] * 10, {"summary": "share", "trials": 2.5}, "trials"),
+        ([1] * 10, {"summary": "share", "trials": "3"}, "trials"),
+        ([1] * 10, {"summary": "share", "trials": np.array([1, 2])}, "trials"),
+        ([-1] + [1] * 9, {"summary": "share", "trials": 3}, "successes"),
+        ([np.inf] + [1] * 9, {"summary": "share"}, "infinite"),
+    ],
+)
+def test_values_of_odd_kinds_are_refused(values, options, message):
+    with pytest.raises(EvidenceError, match=message):
+        validate(values, **{"summary": "mean", "name": "name", **options})

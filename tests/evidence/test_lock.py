@@ -197,3 +197,9 @@ def test_writing_is_whole_or_not_at_all(tmp_path, monkeypatch):
         lock.write_atomically(path, "new")
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_so_many_calibration_seeds_that_attempts_would_share_some_are_refused(tmp_path):
+    assert len(lock.calibration_seeds("c", 10_000, tmp_path)) == 10_000
+    with pytest.raises(EvidenceError, match="at most 10000"):
+        lock.calibration_seeds("c", 10_001, tmp_path)

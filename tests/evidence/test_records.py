@@ -260,7 +260,7 @@ def test_the_t_quantile_is_close():
     z = stats.norm.ppf(0.975)
     third = (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384  # Abramowitz and Stegun, 26.7.5
     second, first = (5 * z**5 + 16 * z**3 + 3 * z) / 96, (z**3 + z) / 4
-    for degrees in (1, 4, 59):
+    for degrees in (4, 9, 59):
         expected = z + first / degrees + second / degrees**2 + third / degrees**3
         assert records.student(degrees) == pytest.approx(expected, rel=1e-12)
 
@@ -283,3 +283,30 @@ def test_randomness_that_units_share_shows_as_spread(shared, low, high):
     assert records.spread_ratio(ends, definition) is None  # no spread within runs to compare with
     assert records.spread_ratio(found, {**definition, "cells": 3}) is None
     assert records.spread_ratio(found, {**definition, "summary": "median"}) is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((5, 3), "successes"),
+        ((-1, 3), "successes"),
+        ((3, 5, 95), "level"),
+        ((3, 5, 1.0), "level"),
+        ((3, 5, 0), "level"),
+    ],
+)
+def test_a_least_chance_that_there_is_not_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        records.least_chance(*arguments)
+
+
+def test_the_least_chance_of_very_many_trials():
+    expected = stats.binomtest(2000, 4000, alternative="greater").proportion_ci(0.95, "exact").low
+    assert records.least_chance(2000, 4000) == pytest.approx(expected, abs=1e-9)
+    assert records.least_chance(0, 0) == 0.0
+
+
+@pytest.mark.parametrize("degrees", [0, -3, 1, 3, float("nan")])
+def test_a_t_quantile_that_would_be_far_off_is_refused(degrees):
+    with pytest.raises(ValueError, match="degrees must be at least 4"):
+        records.student(degrees)

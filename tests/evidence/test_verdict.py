@@ -115,3 +115,9 @@ def test_a_control_that_only_straddles_does_not_pass():
 
 def test_an_effect_that_cannot_be_seen_earns_no_verdict():
     assert simulate(effect=-1.0, control=-1.0, planted=0.5)["none"] > 0.9
+
+
+@pytest.mark.parametrize("state", ["hold", "Holds", "", None, True])
+def test_a_state_that_there_is_not_gives_no_verdict(state):
+    with pytest.raises(EvidenceError, match="is holds, fails or unsettled"):
+        decide([part(state=state)])

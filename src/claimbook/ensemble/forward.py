@@ -8,7 +8,16 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
-from claimbook.ensemble.parameters import Model, Params, check_fit, count, refuse, template_of
+from claimbook.ensemble.parameters import (
+    Model,
+    Params,
+    check_fit,
+    check_inputs,
+    count,
+    is_whole,
+    refuse,
+    template_of,
+)
 
 METHODS = ("stack", "vmap", "loop")
 STACK_BELOW = 60e6  # floating-point operations of one step of one member
@@ -32,6 +41,8 @@ def method(model: Model, example: Tensor, batch_size: int) -> str:
     batch_size : examples per step and member
     """
     template = template_of(model)
+    check_inputs(template, example)
+    refuse(not is_whole(batch_size) or batch_size < 1, f"batch_size must be at least 1, got {batch_size!r}")
     if is_perceptron(template) and example.ndim == 1:
         weights = sum(layer.weight.numel() for layer in template if isinstance(layer, nn.Linear))
         return "stack" if 6 * weights * batch_size <= STACK_BELOW else "loop"
@@ -85,7 +96,8 @@ def predict(model: Model, params: Params, inputs: Tensor, *, per_member: bool = 
     """
     template, members = template_of(model), count(params)
     check_fit(template, params)
-    wrong = per_member and len(inputs) != members
+    check_inputs(template, inputs, params)
+    wrong = per_member and inputs.shape[:1] != (members,)
     refuse(wrong, f"inputs per member must begin with {members} members, got {tuple(inputs.shape)}")
     with torch.no_grad():
         if is_perceptron(template) and inputs.ndim == (3 if per_member else 2):

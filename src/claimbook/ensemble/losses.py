@@ -35,14 +35,19 @@ def stacked(loss: Loss, targets: Tensor, settings: Mapping[str, Tensor]) -> Loss
 
 def _cross_entropy(outputs: Tensor, targets: Tensor, settings: Mapping[str, Tensor]) -> Tensor:
     by_class = outputs.mT  # the batch last, as stacked layers leave it: quick to go over
-    return -by_class.log_softmax(1).gather(1, targets.unsqueeze(1)).mean((1, 2))
+    return -by_class.log_softmax(1).gather(1, targets.unsqueeze(1).long()).mean((1, 2))
 
 
 def _mse(outputs: Tensor, targets: Tensor, settings: Mapping[str, Tensor]) -> Tensor:
+    refuse_broadcast(outputs, targets)
+    return (outputs - targets).square().flatten(1).mean(1)
+
+
+def refuse_broadcast(outputs: Tensor, targets: Tensor) -> None:
+    """Refuse outputs and targets of different shapes, which `F.mse_loss` would pair all with all."""
     refuse(
         outputs.shape != targets.shape, f"outputs {tuple(outputs.shape)} do not fit {tuple(targets.shape)}"
     )
-    return (outputs - targets).square().flatten(1).mean(1)
 
 
 def _mapped(loss: Loss, outputs: Tensor, targets: Tensor, settings: Mapping[str, Tensor]) -> Tensor:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import copy
+import math
+import numbers
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from claimbook.ensemble import losses, optimizers
 from claimbook.ensemble.forward import METHODS, forward, predict
@@ -18,9 +21,11 @@ from claimbook.ensemble.parameters import (
     Params,
     Seed,
     check_fit,
+    check_inputs,
     count,
     generators_of,
     initialize,
+    is_whole,
     refuse,
     template_of,
 )
@@ -121,28 +126,52 @@ def train(
     which leaves the others untouched.
     """
     generators, template = generators_of(seeds), template_of(model)
+    pair = isinstance(data, tuple | list) and len(data) == 2 and all(isinstance(d, Tensor) for d in data)
+    refuse(not pair, "data must be two tensors, inputs and targets")
     members, (inputs, targets) = len(generators), data
+    refuse(not callable(loss), f"loss must be a function, got {loss!r}")
     if init is None:
         refuse(isinstance(model, nn.Module), "one network cannot start an ensemble: init is needed")
         init = initialize(model, generators)
+    refuse(not isinstance(init, Mapping), f"init must be stacked parameters, got {type(init).__name__}")
     refuse(count(init) != members, f"init has {count(init)} members, but there are {members} seeds")
     check_fit(template, init)
+    check_inputs(template, inputs, init)
     refuse(len(inputs) != len(targets), f"{len(inputs)} inputs but {len(targets)} targets")
     rows = torch.arange(len(inputs)).expand(members, -1) if rows is None else torch.as_tensor(rows)
     wrong = rows.ndim != 2 or len(rows) != members or rows.shape[1] == 0
     refuse(wrong, f"rows must have shape ({members}, examples), got {tuple(rows.shape)}")
     batch = rows.shape[1] if batch_size is None else batch_size
+    wrong = rows.is_floating_point() or rows.is_complex() or rows.dtype == torch.bool
+    refuse(wrong, f"rows must be whole numbers, got {rows.dtype}")
+    rows = rows.long()  # bytes would be taken for yes and no
     refuse(rows.min() < 0 or rows.max() >= len(inputs), f"rows must be between 0 and {len(inputs) - 1}")
-    refuse(steps < 1, f"steps must be at least 1, got {steps}")
+    refuse(not is_whole(steps) or steps < 1, f"steps must be at least 1, a whole number, got {steps!r}")
+    refuse(not is_whole(batch), f"batch_size must be a whole number or None, got {batch!r}")
     refuse(not 1 <= batch <= rows.shape[1], f"batch_size must be between 1 and {rows.shape[1]}, got {batch}")
     known = list(optimizers.STACKED)
     refuse(optimizer not in known, f"optimizer must be one of {known}, got {optimizer!r}")
-    late = [step for step in record_at if not 0 <= step <= steps]
-    refuse(len(late) > 0, f"record_at must lie between 0 and {steps}, got {late}")
+    good = _number(momentum) and 0 <= momentum < math.inf
+    refuse(not good, f"momentum must be one finite number, not negative, got {momentum!r}")
+    pair = isinstance(betas, tuple | list) and len(betas) == 2
+    good = pair and all(_number(beta) and 0 <= beta < 1 for beta in betas)
+    refuse(not good, f"betas must be two numbers, each at least 0 and below 1, got {betas!r}")
+    for name, function in (("schedule", schedule), ("record", record)):
+        refuse(
+            function is not None and not callable(function), f"{name} must be a function, got {function!r}"
+        )
+    refuse(not hasattr(record_at, "__len__"), f"record_at must be a list of steps, got {record_at!r}")
+    late = [step for step in record_at if not 0 <= step <= steps or step != int(step)]
+    refuse(len(late) > 0, f"record_at must lie between 0 and {steps}, whole numbers, got {late}")
+    good = settings is None or isinstance(settings, Mapping)
+    refuse(not good, f"settings must be a dict, by name, got {type(settings).__name__}")
+    refuse(
+        group is not None and not (is_whole(group) and group >= 1), f"group must be at least 1, got {group!r}"
+    )
     settings = {name: torch.as_tensor(value) for name, value in (settings or {}).items()}
     for name, value in settings.items():
         refuse(value.shape[:1] != (members,), f"setting {name!r} must have {members} members, got {value}")
-    way = method or usual_method(template, inputs[0], batch)
+    way = usual_method(template, inputs[0], batch) if method is None else method
     refuse(way not in METHODS, f"method must be one of {list(METHODS)}, got {way!r}")
     plan = _Plan(
         template=template,
@@ -166,6 +195,7 @@ def train(
         record_at=sorted(set(record_at)) if record is not None else [],
         way=way,
     )
+    refuse(len(plan.learned) == 0, "the network has no parameter that requires a gradient")
     size = sum(init[name][0].numel() for name in plan.learned)
     group = 1 if way == "loop" else group or max(1, _NUMBERS_IN_A_GROUP // size)
     parts = _run(plan, generators, group, n_jobs, progress)
@@ -209,7 +239,15 @@ class _Plan:
         return replace(self, **per_member)
 
     def factor(self, step: int) -> float:
-        return 1.0 if self.schedule is None else float(self.schedule(step))
+        if self.schedule is None:
+            return 1.0
+        factor = self.schedule(step)
+        try:
+            good = 0 <= float(factor) < math.inf
+        except (TypeError, ValueError):
+            good = False
+        refuse(not good, f"schedule must give a finite number, not negative, got {factor!r} at step {step}")
+        return float(factor)
 
 
 @dataclass(frozen=True)
@@ -268,12 +306,26 @@ def _train(
     for step in range(plan.steps + 1):
         if step in plan.record_at:
             now = plan.record(step, {name: p.detach() for name, p in params().items()}, who)
+            _refuse_record(now, recorded[0] if recorded else now, len(generators))
             recorded.append({name: value.detach().clone() for name, value in now.items()})
         if step < plan.steps:
             history[step] = step_once(next(batches), plan.factor(step), next(noise))
             tick(1)
     trained = {name: p.detach().clone() for name, p in params().items()}
     return _Part(trained, history, recorded, [g.get_state() for g in generators])
+
+
+def _refuse_record(now: Mapping[str, Tensor], first: Mapping[str, Tensor], members: int) -> None:
+    """Refuse what cannot be put together with the records of other steps and members."""
+    refuse(not isinstance(now, Mapping), f"record must return a dict of tensors, got {type(now).__name__}")
+    refuse(
+        set(now) != set(first),
+        f"record must return the same names at every step, got {set(now)}, {set(first)}",
+    )
+    for name, value in now.items():
+        good = isinstance(value, Tensor) and value.shape[:1] == (members,)
+        shape = tuple(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        refuse(not good, f"record {name!r} must be a tensor that begins with {members} members, got {shape}")
 
 
 Step = Callable[[Tensor, float, Params | None], Tensor]
@@ -311,7 +363,10 @@ def _loop(plan: _Plan) -> tuple[Callable[[], Params], Step]:
     own = {name: value[0] for name, value in plan.settings.items()}
 
     def step(index: Tensor, factor: float, noise: Params | None) -> Tensor:
-        loss = plan.loss(network(plan.inputs[index[0]]), plan.targets[index[0]], **own)
+        outputs, goals = network(plan.inputs[index[0]]), plan.targets[index[0]]
+        if plan.loss is F.mse_loss:
+            losses.refuse_broadcast(outputs, goals)
+        loss = plan.loss(outputs, goals, **own)
         refuse(
             loss.ndim > 0, f"loss must return one number per member, got shape {tuple(loss.shape)} for each"
         )
@@ -380,7 +435,9 @@ def _joined(plan: _Plan, parts: list[_Part]) -> Ensemble:
 def _masked(init: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -> Params:
     """The start, zero where a mask is zero."""
     params = dict(init)
+    refuse(masks is not None and not isinstance(masks, Mapping), "masks must be a dict, by name")
     for name, mask in (masks or {}).items():
+        refuse(not isinstance(mask, Tensor), f"mask {name!r} must be a tensor, got {type(mask).__name__}")
         refuse(name not in params, f"there is no parameter {name!r} to mask, only {list(params)}")
         shape = tuple(params[name].shape)
         refuse(tuple(mask.shape) != shape, f"mask {name!r} must have shape {shape}, got {tuple(mask.shape)}")
@@ -391,12 +448,19 @@ def _masked(init: Mapping[str, Tensor], masks: Mapping[str, Tensor] | None) -> P
 
 def _per_member(name: str, value: float | Sequence[float] | Tensor, members: int) -> Tensor:
     """A number for each member, (members,)."""
-    tensor = torch.as_tensor(value, dtype=torch.float32)
+    try:
+        tensor = torch.as_tensor(value, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} must be one number or one for each member, got {value!r}") from None
     wrong = tensor.shape not in {(), (members,)}
     refuse(wrong, f"{name} must be one number or one for each of {members} members, got {value}")
     good = tensor.isfinite() & (tensor >= 0)
     refuse(not bool(good.all()), f"{name} must be finite and not negative, got {value}")
     return tensor.expand(members)
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def _bar(label: str | None, total: int):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 from dataclasses import dataclass
 
 from claimbook.evidence.errors import EvidenceError
@@ -29,8 +30,8 @@ class Band:
     Raises
     ------
     EvidenceError
-        If there is no reason, not exactly one form, an edge at the null, an edge that is not finite, or a band
-        that accepts every possible value.
+        If there is no reason, not exactly one form, an edge at the null, an edge that is not finite, a null or
+        possible values that are no numbers, or a band that accepts every possible value.
     """
 
     above: float | None = None
@@ -43,16 +44,20 @@ class Band:
     def __post_init__(self) -> None:
         if sum(form is not None for form in (self.above, self.below, self.within)) != 1:
             raise EvidenceError("A band takes exactly one of above=, below= and within=.")
-        if not self.why.strip():
+        if not isinstance(self.why, str) or not self.why.strip():
             raise EvidenceError("A band needs its reason: why=.")
-        edges = [edge for edge in self.edges if not math.isinf(edge)]
-        given = (
-            self.within
-            if self.within is not None
-            else (self.above if self.above is not None else self.below,)
-        )
-        if any(not math.isfinite(edge) for edge in given):
+        if self.within is not None and not (isinstance(self.within, tuple | list) and len(self.within) == 2):
+            raise EvidenceError(f"within= is a pair of numbers, lower and upper edge, not {self.within!r}.")
+        one = self.above if self.above is not None else self.below
+        given = (one,) if self.within is None else tuple(self.within)
+        if not all(_is_number(edge) and math.isfinite(edge) for edge in given):
             raise EvidenceError(f"The edges of a band are finite numbers, not {given}.")
+        if not _is_number(self.null) or not math.isfinite(self.null):
+            raise EvidenceError(f"null= is a finite number, not {self.null!r}.")
+        pair = isinstance(self.possible, tuple | list) and len(self.possible) == 2
+        if not pair or not all(map(_is_number, self.possible)) or not self.possible[0] < self.possible[1]:
+            raise EvidenceError(f"possible= is a pair of numbers, least and largest, not {self.possible!r}.")
+        edges = [edge for edge in self.edges if not math.isinf(edge)]
         if self.low >= self.high:
             raise EvidenceError(f"The band from {self.low} to {self.high} is empty.")
         if any(edge == self.null for edge in edges):
@@ -104,6 +109,11 @@ class Band:
 
     def __str__(self) -> str:
         return describe(self.as_dict())
+
+
+def _is_number(value) -> bool:
+    """Whether a value is one real number; True and False are none, arrays neither."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def describe(band: dict) -> str:

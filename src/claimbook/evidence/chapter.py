@@ -10,7 +10,7 @@ from claimbook import claims, seeds
 from claimbook.evidence import draw, lock, records
 from claimbook.evidence.band import Band
 from claimbook.evidence.errors import EvidenceError
-from claimbook.evidence.interval import Measured, measure, validate
+from claimbook.evidence.interval import Measured, measure, real_numbers, validate
 from claimbook.evidence.verdict import NOT_SEEN, decide
 
 MODES = ("verify", "calibrate", "observe")
@@ -46,6 +46,11 @@ def _measured(values: np.ndarray, measured: Measured, summary: str, trials: int 
     }
 
 
+def _refuse_band(name: str, band) -> None:
+    if not isinstance(band, Band):
+        raise EvidenceError(f"{name}: the band must be a Band, not {type(band).__name__}.")
+
+
 class _Drawn:
     """Shown in a notebook as Markdown, with the evidence as output metadata."""
 
@@ -66,8 +71,11 @@ class Check(_Drawn):
     """
 
     def __init__(self, name, values, band, *, unit, fixed, core, expect, summary, trials):
-        if not isinstance(band, Band):
-            raise EvidenceError(f"{name}: the band must be a Band, not {type(band).__name__}.")
+        if not isinstance(name, str) or not draw.slug(name):
+            raise EvidenceError(f"The name of a part is a sentence, not {name!r}.")
+        _refuse_band(name, band)
+        if not isinstance(core, bool | np.bool_):
+            raise EvidenceError(f"{name}: core= is True or False, not {core!r}.")
         if expect not in ("holds", "fails"):
             raise EvidenceError(f"{name}: the expected state is holds or fails, not {expect!r}.")
         if summary != "exact" and not unit:
@@ -96,10 +104,14 @@ class Check(_Drawn):
             The check itself, so that a cell can end with it.
         """
         record = self._compare(name, values)
-        if isinstance(intact, str):
+        sentence = isinstance(intact, str) and intact.strip()
+        if not sentence and not (isinstance(intact, tuple | list) and len(intact) == 3):
+            raise EvidenceError(f"{name}: intact= is a sentence, or a name, its values and a Band.")
+        if sentence:
             record["intact"] = {"name": intact, "state": "holds"}
         else:
             what, left, band = intact
+            _refuse_band(what, band)
             summary = "exact" if np.ndim(left) == 0 else "mean"
             array = validate(left, summary, what)
             record["intact"] = {
@@ -108,7 +120,8 @@ class Check(_Drawn):
                 **_measured(array, measure(array, band, summary), summary, None),
             }
             record["intact"]["_band"] = band
-        self._controls.append(record)
+        # running a cell twice replaces the control
+        self._controls = [control for control in self._controls if control["name"] != name] + [record]
         return self
 
     def planted(self, name: str, values) -> Check:
@@ -119,6 +132,8 @@ class Check(_Drawn):
         return self
 
     def _compare(self, name: str, values) -> dict:
+        if not isinstance(name, str) or not name.strip():
+            raise EvidenceError(f"{self.name}: a control needs a name, what was taken away, not {name!r}.")
         array = validate(values, self.summary, name, self.trials)
         cells = array.shape if self.summary == "exact" else array.shape[1:]
         own = self._values.shape if self.summary == "exact" else self._values.shape[1:]
@@ -192,11 +207,14 @@ class Number(_Drawn):
     """A named measurement that the prose quotes; made by `Chapter.number`."""
 
     def __init__(self, name: str, values, says: str):
-        array = np.asarray(values, dtype=float)
+        array = real_numbers(values, name)
         if np.isnan(array).any() or array.size == 0:
             raise EvidenceError(f"{name}: a number needs values without nan.")
+        if np.isposinf(array).any() and np.isneginf(array).any():
+            raise EvidenceError(f"{name}: values of inf and of -inf have no mean.")
         self.name, self.says = name, says
-        spread = float(array.std(ddof=1)) if array.ndim == 1 and array.size > 1 else None
+        several = array.ndim == 1 and array.size > 1 and np.isfinite(array).all()
+        spread = float(array.std(ddof=1)) if several else None
         self.text = draw.number(float(array.mean()), spread)
 
     def _markdown(self) -> str:

@@ -53,18 +53,15 @@ def validate(values, summary: str, name: str, trials: int | None = None) -> np.n
     Raises
     ------
     EvidenceError
-        For an unknown summary, no cells, NaN, infinities outside a median, fewer than five units (six for a
-        median), values that are not successes or shares where these are asked, or values that are identical in
-        all units although chance was claimed.
+        For an unknown summary, values that are no real numbers, no cells, NaN, infinities outside a median, fewer
+        than five units (six for a median), values that are not successes or shares where these are asked, or
+        values that are identical in all units, but for rounding, although chance was claimed.
     """
     if summary not in SUMMARIES:
         raise EvidenceError(f"{name}: the summary is one of {', '.join(SUMMARIES)}, not {summary!r}.")
-    array = np.asarray(values)
-    if not np.issubdtype(array.dtype, np.number) and array.dtype != bool:
-        raise EvidenceError(f"{name}: the values must be numbers, not {array.dtype}.")
-    if trials is not None and (summary != "share" or int(trials) != trials or trials < 1):
+    array = real_numbers(values, name)
+    if trials is not None and (summary != "share" or not _is_count(trials)):
         raise EvidenceError(f"{name}: trials= is a positive whole number and goes with summary='share'.")
-    array = np.asarray(array, dtype=float)
     if array.size == 0:
         raise EvidenceError(f"{name}: there are no values.")
     if np.isnan(array).any():
@@ -80,20 +77,63 @@ def validate(values, summary: str, name: str, trials: int | None = None) -> np.n
         )
     if summary == "share":
         top = 1 if trials is None else trials
-        if not np.isin(array, np.arange(top + 1)).all():
+        if not ((array >= 0) & (array <= top) & (array == np.floor(array))).all():
             raise EvidenceError(f"{name}: a share counts successes, whole numbers from 0 to {top} per unit.")
-    elif (array == array[:1]).all(axis=0).any():
+    elif _identical(array).any():
         raise EvidenceError(
             f"{name}: identical values in all units of a cell, although chance was claimed. Is it summary='exact'?"
         )
+    if summary == "median" and np.isnan(_median(array)).any():
+        raise EvidenceError(f"{name}: as many values of -inf as of inf in a cell, which has no median then.")
     return array
 
 
+def real_numbers(values, name: str) -> np.ndarray:
+    """Return values as an array of floats, or raise an `EvidenceError` that says why they are none."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        raise EvidenceError(f"{name}: the values must have the same number of cells in every unit.") from None
+    if array.dtype.kind not in "buif":
+        raise EvidenceError(f"{name}: the values must be numbers, not {array.dtype}.")
+    if np.ma.is_masked(values):
+        raise EvidenceError(f"{name}: some values are masked; leave them out, or put in what they stand for.")
+    return np.asarray(array, dtype=float)
+
+
+def _is_count(value) -> bool:
+    """Whether a value is a positive whole number, such as 3 or 3.0."""
+    return np.ndim(value) == 0 and np.asarray(value).dtype.kind in "uif" and value >= 1 and value % 1 == 0
+
+
+def _identical(array: np.ndarray) -> np.ndarray:
+    """Say of every cell whether all its units have one value, up to rounding errors."""
+    low, high = array.min(axis=0), array.max(axis=0)
+    finite = np.isfinite(low) & np.isfinite(high)
+    low, high = np.where(finite, low, 0.0), np.where(finite, high, 1.0)
+    rounding = 1e-13 * np.maximum(np.abs(low), np.abs(high))
+    # halves, because a difference may be larger than the largest float
+    return (array == array[:1]).all(axis=0) | (finite & (high / 2 - low / 2 <= rounding / 2))
+
+
+def _median(array: np.ndarray) -> np.ndarray:
+    """Return the median over units, nan halfway between infinities of opposite sign."""
+    with np.errstate(invalid="ignore"):
+        return np.median(array, axis=0)
+
+
 def intervals(values: np.ndarray, summary: str, level: float, trials: int | None = None):
-    """Return estimate, low and high per cell, at the given confidence level."""
+    """Return estimate, low and high per cell, at the given confidence level, of valid values (see `validate`)."""
+    if summary not in SUMMARIES:
+        raise EvidenceError(f"The summary is one of {', '.join(SUMMARIES)}, not {summary!r}.")
+    if not 0 < level < 1:
+        raise EvidenceError(f"The level of an interval lies between 0 and 1, not at {level}.")
+    values = np.asarray(values, dtype=float)
     if summary == "exact":
         return values, values, values
     count = values.shape[0]
+    if count < 1 + (summary == "mean"):
+        raise EvidenceError(f"An interval of a {summary} needs more units than {count}.")
     if summary == "mean":
         centre = values.mean(axis=0)
         half = _student(level, count) * values.std(axis=0, ddof=1) / np.sqrt(count)
@@ -104,11 +144,13 @@ def intervals(values: np.ndarray, summary: str, level: float, trials: int | None
         )  # the largest r with coverage at least `level`
         while rank > 0 and 2 * stats.binom.cdf(rank - 1, count, 0.5) > 1 - level:
             rank -= 1
-        ordered, centre = np.sort(values, axis=0), np.median(values, axis=0)
+        ordered, centre = np.sort(values, axis=0), _median(values)
         if rank == 0:  # too few units for this level: the interval is the whole line
             return centre, np.full_like(centre, -np.inf), np.full_like(centre, np.inf)
         return centre, ordered[rank - 1], ordered[count - rank]
     total, successes = count * (trials or 1), values.sum(axis=0)
+    if (successes < 0).any() or (successes > total).any():
+        raise EvidenceError(f"There cannot be {successes} successes in {total} trials.")
     tail = (1 - level) / 2
     low = np.where(successes == 0, 0.0, stats.beta.ppf(tail, np.maximum(successes, 1), total - successes + 1))
     high = np.where(
@@ -162,8 +204,15 @@ def repeat_chance(
     returned: resampling whole units, which keeps skewness and the dependence of cells, and, for means, normal
     draws with the pooled mean and spread, which reach past the values that were seen.
     """
+    if state not in STATES:
+        raise EvidenceError(f"The state is one of {', '.join(STATES)}, not {state!r}.")
     if summary == "exact":
         return float(measure(values, band, summary).state == state)
+    if not _is_count(units) or len(values) == 0:
+        raise EvidenceError(
+            f"At least one unit must be drawn, not {units}, from at least one, not {len(values)}."
+        )
+    units = int(units)
     rng = np.random.default_rng(20_000)
     flat = values.reshape(values.shape[0], -1)
     resampled = (flat[rng.integers(0, len(flat), (units,))] for _ in range(DRAWS))

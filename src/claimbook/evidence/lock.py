@@ -16,7 +16,7 @@ from pathlib import Path
 from claimbook.evidence.errors import EvidenceError, MovedBand, NotFrozen
 
 RECORDS = Path(__file__).resolve().parent.parent / "records"
-LEAST_CALIBRATION_SEEDS = 20
+LEAST_CALIBRATION_SEEDS, MOST_CALIBRATION_SEEDS = 20, 10_000
 LEAST_CHANCE = 0.999
 VERIFICATION_FLOOR = (
     2**31
@@ -81,8 +81,12 @@ def calibration_seeds(chapter: str, count: int, folder: Path | None = None) -> l
         raise EvidenceError(
             f"Freezing takes at least {LEAST_CALIBRATION_SEEDS} calibration seeds, not {count}."
         )
+    if count > MOST_CALIBRATION_SEEDS:  # more would reach into those of the next attempt
+        raise EvidenceError(
+            f"Freezing takes at most {MOST_CALIBRATION_SEEDS} calibration seeds, not {count}."
+        )
     attempts = len(revisions(chapter, folder)) + len(_stored(chapter, folder)["refused"])
-    start = CALIBRATION_FLOOR + 10_000 * attempts
+    start = CALIBRATION_FLOOR + MOST_CALIBRATION_SEEDS * attempts
     return list(range(start, start + count))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import math
 import statistics
 from pathlib import Path
 
@@ -161,6 +162,8 @@ def spread_ratio(found: list[dict], definition: dict) -> float | None:
 
 def student(degrees: int) -> float:
     """Return the 97.5% quantile of Student's t, by Cornish and Fisher's expansion: within .5% from 4 degrees on."""
+    if not degrees >= 4:
+        raise ValueError(f"degrees must be at least 4, those of five units, not {degrees}.")
     z = statistics.NormalDist().inv_cdf(0.975)
     terms = (
         (z**3 + z) / 4,
@@ -212,15 +215,19 @@ def least_chance(successes: int, trials: int, level: float = 0.95) -> float:
 
     The bound p solves P(at least ``successes`` of ``trials`` | p) = 1 - level; 20 of 20 gives .861.
     """
-    from math import comb
-
+    if not 0 <= successes <= trials:
+        raise ValueError(f"successes must be between 0 and the {trials} trials, not {successes}.")
+    if not 0 < level < 1:
+        raise ValueError(f"level must be between 0 and 1, not {level}.")
     if successes == 0:
         return 0.0
+    ways = [(k, math.log(math.comb(trials, k))) for k in range(successes, trials + 1)]  # logs never overflow
     low, high = 0.0, 1.0
     for _ in range(60):
         middle = (low + high) / 2
-        tail = sum(
-            comb(trials, k) * middle**k * (1 - middle) ** (trials - k) for k in range(successes, trials + 1)
-        )
+        if middle == 1:  # as near as floats come
+            break
+        yes, no = math.log(middle), math.log1p(-middle)
+        tail = math.fsum(math.exp(log + k * yes + (trials - k) * no) for k, log in ways)
         low, high = (middle, high) if tail < 1 - level else (low, middle)
     return low

@@ -49,6 +49,8 @@ def decide(parts: list[dict], untested: list[dict] = ()) -> str:
 
 def _problems(part: dict) -> list[str]:
     name, found = part["name"], []
+    if part["state"] not in ("holds", "fails", "unsettled"):
+        found.append(f"The state of “{name}” is holds, fails or unsettled, not {part['state']!r}.")
     if part["state"] == "unsettled":
         found.append(f"“{name}” is unsettled: its interval straddles an edge of the band.")
     if not part["controls"]:
