@@ -463,7 +463,7 @@ def test_assignments_are_listed_with_points_and_minutes(written):
     assert ["Two alphas" in rows[0], "A thing" in rows[0], "25 min" in rows[0], "<p>4</p>" in rows[0]] == [
         True
     ] * 4
-    assert 'href="first/alpha.html"' in rows[0] and 'href="../_static/assignments/alpha.ipynb"' in rows[0]
+    assert 'href="first/alpha.html"' in rows[0] and 'href="../_static/coursework/alpha.ipynb"' in rows[0]
     assert "Any row" in rows[1] and "any open row" in rows[1]
 
 

@@ -16,7 +16,7 @@ from claimbook.coursework.sandbox import NoSandbox, unavailable
 from claimbook.evidence.lock import write_atomically
 
 ROOT = Path(__file__).resolve().parents[3]
-STORED = ROOT / "assignments" / "_static" / "assignments"
+STORED = ROOT / "assignments" / "_static" / "coursework"
 PRACTICE = "practice"  # the salt of the notebooks that the site offers
 
 

@@ -59,7 +59,7 @@ def table(found: list[Facts], to_top: str, chapters: dict[str, nodes.Node]) -> l
     rows = []
     for facts in found:
         load = nodes.reference(
-            "", "Download", refuri=f"{to_top}_static/assignments/{facts.id}.ipynb", internal=True, download=""
+            "", "Download", refuri=f"{to_top}_static/coursework/{facts.id}.ipynb", internal=True, download=""
         )
         title = [draw.paragraph(draw.text(facts.title, "cb-title"))]
         title.append(draw.paragraph(" · ".join(facts.problems), classes=["cb-small"]))
