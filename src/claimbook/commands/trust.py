@@ -41,7 +41,8 @@ def trust(chapters: list[str], seeds: int = 20, book: Path | None = None, jobs: 
         code = records.hash_of_evidence(notebook)
         revision = lock.current(chapter)["hash"]
         todo = pending(chapter, seeds, code)
-        work += [(chapter, notebook, path.parent, code, revision, seed) for seed in todo]
+        text = execute.as_text(notebook)
+        work += [(chapter, text, path.parent, code, revision, seed) for seed in todo]
         take_time(chapter, notebook, path.parent)
     print(f"{len(work)} runs to make", flush=True)
     missed = 0
@@ -76,7 +77,7 @@ def take_time(chapter: str, notebook, folder: Path) -> None:
     lock.write_atomically(path, text + "\n")
 
 
-def one(chapter: str, notebook, folder: Path, code: str, revision: str, seed: int) -> dict:
+def one(chapter: str, notebook: str, folder: Path, code: str, revision: str, seed: int) -> dict:
     """Run one chapter under one seed; a run that breaks off is a result too.
 
     All that it needs is handed over, so that it may run on a machine which has the package and not the book.

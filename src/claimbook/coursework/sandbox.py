@@ -263,7 +263,7 @@ class Sandbox:
         if reply is None:
             message = f"it ran longer than {seconds:g} s"
             self._send({"op": "interrupt"}, time.monotonic() + 1)
-            if self._receive(time.monotonic() + 3) is None:
+            if self._receive(time.monotonic() + 6) is None:
                 raise TimeUp(message, alive=False)
             raise TimeUp(message, alive=True)
         return reply
