@@ -3,27 +3,19 @@ fail where CLAIMBOOK_NEED_BROWSER=1."""
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import os
-import shutil
 import threading
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from .pages import PAGES, PHONE, SITE
+from claimbook.commands import pdf
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
+from .pages import PAGES, PHONE, SITE
 
 
 def missing(reason: str) -> None:
@@ -42,17 +34,12 @@ def site() -> Path:
 
 @pytest.fixture(scope="session")
 def browser(site):
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        missing("playwright is not installed")
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        missing("chromium is not installed")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
+    with contextlib.ExitStack() as stack:
+        try:
+            found = stack.enter_context(pdf.browser())
+        except pdf.CannotPrint as problem:
+            missing(str(problem))
+        yield found
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):

@@ -239,7 +239,7 @@ def _contents(listed: list[tuple[int, str, str]]) -> str:
 
 
 @contextlib.contextmanager
-def _browser() -> Iterator:
+def browser() -> Iterator:
     """Start Chromium, or say what is missing."""
     try:
         from playwright.sync_api import sync_playwright
@@ -317,9 +317,9 @@ def pdf(
     site, parts = site.resolve(), parts or contents(toc)
     text = join(site, parts)
     out.parent.mkdir(parents=True, exist_ok=True)
-    with _browser() as browser, tempfile.TemporaryDirectory(dir=site.parent, prefix="print-") as folder:
+    with browser() as started, tempfile.TemporaryDirectory(dir=site.parent, prefix="print-") as folder:
         joined, printed = Path(folder) / "book.html", Path(folder) / "book.pdf"
         joined.write_text(text, "utf8")
-        _print(browser, joined, printed)
+        _print(started, joined, printed)
         shutil.move(printed, out)
     return out
