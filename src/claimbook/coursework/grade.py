@@ -6,6 +6,7 @@ that an interrupted run keeps what it has graded.
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import html
@@ -20,6 +21,7 @@ import sys
 import tomllib
 import warnings
 from collections import defaultdict
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field
@@ -32,7 +34,7 @@ from claimbook.coursework import source as sources
 from claimbook.coursework.collect import BadSubmissions, Student, Submission, collect
 from claimbook.coursework.mark import TOTAL, Course, Marked, mark
 from claimbook.coursework.sandbox import Limits, NoSandbox, unavailable
-from claimbook.coursework.source import Assignment, id_of, is_graded, is_test
+from claimbook.coursework.source import Assignment, id_of, is_graded, is_solution, is_test
 from claimbook.evidence.lock import write_atomically
 
 HIDDEN = re.compile(r"### BEGIN HIDDEN TESTS.*?### END HIDDEN TESTS", re.DOTALL)
@@ -180,7 +182,7 @@ def grade(
             raise BadSubmissions(f"Nobody with the id {only_student!r} is in {path} or on the roster.")
     if not submissions:
         raise BadSubmissions(f"{path} holds no notebooks.")
-    with _alone(folder), warnings.catch_warnings():
+    with alone(folder), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Object of type .* not in session")  # of nbgrader's making
         course = settings(folder)
         options = {
@@ -255,7 +257,7 @@ def alike(assignment: Assignment, course: Course, marked: dict[str, Marked]) -> 
         own = [
             cell.source.strip()
             for cell in one.notebook.cells
-            if cell.cell_type == "code" and is_solution_cell(cell) and "NotWritten" not in cell.source
+            if cell.cell_type == "code" and is_solution(cell) and "NotWritten" not in cell.source
         ]
         own = [text for text in own if text not in published]
         if sum(map(len, own)) > 300:
@@ -264,10 +266,6 @@ def alike(assignment: Assignment, course: Course, marked: dict[str, Marked]) -> 
         for student in students if len(students) > 1 else ():
             flags[student].append(f"the code is that of {', '.join(s for s in students if s != student)}")
     return flags
-
-
-def is_solution_cell(cell) -> bool:
-    return bool(cell.metadata.get("nbgrader", {}).get("solution")) and id_of(cell) != sources.IDENTITY
 
 
 class Book:
@@ -298,12 +296,12 @@ class Book:
                     f"The cells of {assignment.id} have changed since submissions were graded: grade them into "
                     f"another course folder, or give the assignment another name."
                 ) from None
-        given = sources.student_version(assignment, course.course.salt)
+        self.given = sources.student_version(assignment, course.course.salt)
         write_atomically(
             folder / "source" / assignment.id / f"{assignment.id}.ipynb", nbformat.writes(notebook)
         )
         write_atomically(
-            folder / "release" / assignment.id / f"{assignment.id}.ipynb", nbformat.writes(given)
+            folder / "release" / assignment.id / f"{assignment.id}.ipynb", nbformat.writes(self.given)
         )
         if not (folder / "nbgrader_config.py").exists():
             write_atomically(folder / "nbgrader_config.py", NBGRADER)
@@ -375,15 +373,10 @@ class Book:
             found.auto_score, found.needs_manual_grade = 0.0, found.manual_score is not None
             return
         written = next((c for c in outcome.notebook.cells if id_of(c) == name), None)
-        given = next(c for c in self._given().cells if id_of(c) == name)
+        given = next(c for c in self.given.cells if id_of(c) == name)
         empty = written is None or written.source.strip() == given.source.strip()
         found.auto_score = 0.0 if empty else None
         found.needs_manual_grade = found.manual_score is None and not empty
-
-    def _given(self):
-        if not hasattr(self, "_given_notebook"):
-            self._given_notebook = sources.student_version(self.assignment, self.settings.course.salt)
-        return self._given_notebook
 
     def _late(self, book, student: str, stamp: dt.datetime) -> tuple[int, float]:
         """Return how many days late, and the share of the points that this costs."""
@@ -465,27 +458,18 @@ def _fonts(folder: Path) -> Path | None:
     return kept.resolve()
 
 
-class _alone:
-    """Holds a course folder: two runs at once would write into each other's gradebook."""
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold a course's folder: two runs at once would write into each other's gradebook."""
+    import fcntl
 
-    def __init__(self, folder: Path):
-        folder.mkdir(parents=True, exist_ok=True)
-        self._path = folder / ".lock"
-
-    def __enter__(self):
-        import fcntl
-
-        self._file = open(self._path, "w")
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "w") as file:
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            self._file.close()
-            raise BadCourse(
-                f"Another run is grading into {self._path.parent}: wait until it is done."
-            ) from None
-
-    def __exit__(self, *_):
-        self._file.close()
+            raise BadCourse(f"Another run is grading into {folder}: wait until it is done.") from None
+        yield
 
 
 def _summary(
