@@ -36,6 +36,8 @@ def test_it_is_stored_as_data_that_a_page_can_draw():
 
 def test_the_same_data_are_the_same_bytes():
     assert json.dumps(explorable().specs) == json.dumps(explorable().specs)
+    (text,) = explorable()._repr_mimebundle_()[1]["claimbook"]["explorable"]["specs"]
+    assert text == json.dumps(json.loads(text), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def test_rows_broadcast_and_round():

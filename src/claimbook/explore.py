@@ -171,7 +171,10 @@ class Explorable:
             "sliders": [{**slider._asdict(), "positions": list(slider.positions)} for slider in self.sliders],
             # As text, so that a notebook in git does not grow by a line a number.
             "reading": "\n".join(self.reading.ravel()),
-            "specs": [json.dumps(spec, separators=(",", ":"), ensure_ascii=False) for spec in self.specs],
+            "specs": [
+                json.dumps(spec, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+                for spec in self.specs
+            ],
         }
         return {"text/plain": text}, {"claimbook": {"explorable": stored}}
 
