@@ -16,7 +16,7 @@ GRADING = ASSIGNMENT ROSTER DUE STUDENT PROBLEM JOBS UNSANDBOXED
 COURSEWORK = $(if $(FROM),--from "$(FROM)") $(if $(COURSE),--course "$(COURSE)")
 
 .DEFAULT_GOAL := list
-.PHONY: list book serve pdf test lab chapter run text notebook freeze trust assignments solutions grade bench notebooks lint mutants lock clean
+.PHONY: list book serve pdf test lab chapter run text notebook freeze trust machines assignments solutions grade bench notebooks lint mutants lock clean
 
 list: ## show these lines
 	@sed -n 's/^\([a-z]*\): ## \(.*\)/make \1	\2/p' Makefile | expand -t 16
@@ -53,6 +53,9 @@ freeze: ## freeze what a chapter's checks expect (CHAPTER=id)
 
 trust: ## repeat chapters under many seeds (SEEDS=20)
 	@$(RUN) trust $(SEEDS:%=--seeds %) $(CHAPTER:%=--chapter %) $(CLUSTER:%=--cluster %)
+
+machines: ## run chapters as other machines would, and compare (CHAPTER=id, NEWEST=1)
+	@$(RUN) machines $(CHAPTER:%=--chapter %) $(if $(NEWEST),--newest)
 
 assignments: ## make the notebooks that students get (FROM=folder, COURSE=folder)
 	@$(RUN) assignments $(COURSEWORK) $(if $(STORE),--store)

@@ -387,6 +387,31 @@ def trust(options):
     sys.exit(max([claimbook(python, command, repeatable()) for command in commands]))
 
 
+def machines(options):
+    """Run chapters as other machines would, or with the newest packages, and compare with what is stored."""
+    which = [[]]
+    if options.chapter:
+        which = [["--chapter", chapter] for chapter in one_or_more("machines", options.chapter)]
+    env = repeatable(CLAIMBOOK_SEED=None, PYTHONPATH=None)
+    if options.newest:
+        python, more = newest(), ["--as", "as it is"]
+        env["PYTHONPATH"] = os.path.join(ROOT, "src")
+    else:
+        python, more = need("run"), []
+    sys.exit(max([claimbook(python, ["machines"] + chapter + more, env) for chapter in which]))
+
+
+def newest():
+    """Make an environment with the newest packages that run chapters, and return its interpreter."""
+    venv = os.path.join(ROOT, "_build", "newest")
+    shutil.rmtree(venv, ignore_errors=True)
+    make_venv(venv)
+    say("Installing the newest packages (minutes)")
+    wanted = [re.sub("==.*", "", name) for name in requirements(("run",))]
+    pip_install(python_in(venv), ["--upgrade"] + wanted, os.path.join(ROOT, "_build", "newest.log"))
+    return python_in(venv)
+
+
 def workers(options):
     """Return the interpreter, and what tells a command where its runs are made."""
     if options.cluster:
@@ -657,12 +682,12 @@ NOT_LOCKED = re.compile(
 )
 
 
-def requirements():
-    """Return all that pyproject.toml asks for, extras included."""
+def requirements(extras=EXTRAS):
+    """Return all that pyproject.toml asks for with these extras."""
     import tomllib
 
     project = tomllib.loads(read(os.path.join(ROOT, "pyproject.toml")))["project"]
-    return sum(project["optional-dependencies"].values(), project["dependencies"])
+    return sum((project["optional-dependencies"][extra] for extra in extras), project["dependencies"])
 
 
 def pins(report):
@@ -747,6 +772,9 @@ def commands():
     command.add_argument("--seeds", type=int, help="how many verification seeds")
     command.add_argument("--chapter", action="append", metavar="ID", help="only this chapter")
     command.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, as tcp://host:8786")
+    command = add(machines, "run chapters as other machines would, and compare")
+    command.add_argument("--chapter", action="append", metavar="ID", help="only this chapter")
+    command.add_argument("--newest", action="store_true", help="with the newest packages")
     command = add(assignments, "make the notebooks that students get, in _build/assignments")
     command.add_argument("--store", action="store_true", help="keep them for the book's site")
     make = [command, add(solutions, "run the solutions of assignments, which earn all points")]

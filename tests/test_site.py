@@ -480,6 +480,33 @@ def test_status_tells_what_grew(written):
     assert all(word in row for word in ("of 12", "300 MB", "+20%", "+0%"))
 
 
+def test_other_machines_are_grouped_and_old_revisions_left_out(written):
+    written.page("book/status", "# Status\n\n```{machines}\n```")
+    written.build()
+    assert "No chapter has been run as another machine yet." in written.text("book/status")
+    revision = lock.current("alpha", written.records)["hash"]
+    run = {"machine": "two threads", "chapter": "alpha", "lock": revision, "lost": [], "same": False}
+    lines = [
+        run | {"moved": 0.5},
+        run | {"moved": 0.25, "versions": {"torch": "1"}},
+        run | {"machine": "old", "moved": 9.0, "lock": "other"},
+        run | {"machine": "broken", "moved": None, "lost": ["It gains came out unsettled"]},
+        run | {"moved": 0.125, "versions": {"torch": "1"}},
+    ]
+    lines = [{"versions": {"torch": "2"}} | line for line in lines]
+    records.machines_path(written.records).write_text(
+        "".join(json.dumps(line) + "\n" for line in lines), "utf8"
+    )
+    written.build()
+    rows = re.findall(r"<tr.*?</tr>", written.html("book/status"), flags=re.DOTALL)[1:]
+    rows = [" ".join(re.sub("<[^>]+>", " ", row).split()) for row in rows]
+    assert rows == [
+        "two threads PyTorch 2 1 of 1 0 of 1 0.5",
+        "two threads PyTorch 1 1 of 1 0 of 1 0.12",
+        "broken PyTorch 2 0 of 1 0 of 1 –",
+    ]
+
+
 def pixel() -> str:
     """Return a small picture as a notebook stores it."""
     from PIL import Image

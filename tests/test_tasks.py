@@ -202,6 +202,7 @@ class TestChapters:
             "freeze a_chapter --seeds 30",
             "trust --seeds 20 --chapter a_chapter",
             "trust",
+            "machines --chapter a_chapter",
             "chapter an_open_row",
         ):
             with pytest.raises(SystemExit) as ended:
@@ -212,10 +213,24 @@ class TestChapters:
             "freeze a_chapter --seeds 30",
             "trust --seeds 20 --chapter a_chapter",
             "trust",
+            "machines --chapter a_chapter",
             "chapter an_open_row",
         ]
         assert all(env["OMP_NUM_THREADS"] == "1" for _, env in called[:-1])
         assert "CLAIMBOOK_SEED" not in called[0][1]  # what is stored is always the book's own seed
+
+    def test_the_newest_packages_get_an_environment_of_their_own(self, tasks, chapter, installs, monkeypatch):
+        called, made, wanted = [], [], []
+        monkeypatch.setattr(tasks, "call", lambda command, env: called.append((command, env)) or 0)
+        monkeypatch.setattr(tasks, "make_venv", made.append)
+        monkeypatch.setattr(tasks, "requirements", lambda extras: ["torch==2.13.0", "numpy>=2"])
+        monkeypatch.setattr(tasks, "pip_install", lambda python, words, log: wanted.extend(words))
+        with pytest.raises(SystemExit):
+            tasks.main(["machines", "--newest"])
+        (venv,), ((command, env),) = made, called
+        assert wanted == ["--upgrade", "torch", "numpy>=2"]  # no constraints, and no exact version
+        assert command[0].startswith(venv) and command[3:] == ["machines", "--as", "as it is"]
+        assert env["PYTHONPATH"].endswith("src")
 
     def test_a_new_chapter_is_named(self, tasks, chapter):
         with pytest.raises(SystemExit, match=r"Name an open row of the map: `make chapter ID=\.\.\.`"):

@@ -30,6 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
     trust = commands.add_parser("trust", help="repeat chapters under verification seeds")
     trust.add_argument("--chapter", default=None, help="one chapter; all written ones by default")
     trust.add_argument("--seeds", type=int, default=20)
+    machines = commands.add_parser("machines", help="run chapters as other machines would")
+    machines.add_argument("--chapter", default=None, help="one chapter; all written ones by default")
+    machines.add_argument("--as", dest="names", action="append", help="only this machine")
     for command in (trust, commands.choices["freeze"]):
         command.add_argument("--cluster", metavar="ADDRESS", help="a Dask scheduler, as tcp://host:8786")
     commands.add_parser("pdf", help="print the built book into one PDF")
@@ -108,11 +111,19 @@ def _call(options: argparse.Namespace) -> int:
         found = [f"{chapter}: {problem}" for chapter in chapters for problem in problems(chapter)]
         print("\n".join(found) or f"{', '.join(chapters)}: nothing is wrong")
         return int(bool(found))
+    for chapter in chapters:
+        registry()[chapter]  # a primer has nothing to repeat
+    if options.command == "machines":
+        from claimbook.commands.machines import MACHINES, machines
+
+        unknown = sorted(set(options.names or []) - set(MACHINES))
+        if unknown:
+            print(f"There is no machine {unknown[0]!r}: {', '.join(MACHINES)}.", file=sys.stderr)
+            return 2
+        return int(machines(chapters, options.names) > 0)
     from claimbook.commands.sweep import on_cluster
     from claimbook.commands.trust import trust
 
-    for chapter in chapters:
-        registry()[chapter]  # a primer has nothing to repeat
     with on_cluster(options.cluster):
         return int(trust(chapters, options.seeds) > 0)
 

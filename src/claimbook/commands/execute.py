@@ -57,11 +57,20 @@ def read(path: Path) -> nbformat.NotebookNode:
     return nbformat.read(path, as_version=4)
 
 
-def execute(notebook, folder: Path, *, seed: int = 0, mode: str = "verify", timeout: int = 900):
+def execute(
+    notebook,
+    folder: Path,
+    *,
+    seed: int = 0,
+    mode: str = "verify",
+    timeout: int = 900,
+    variables: dict[str, str] | None = None,
+):
     """Return an executed copy of a notebook; raises `nbclient.exceptions.CellExecutionError`.
 
-    The kernel starts in ``folder`` with one thread, the root seed ``seed`` and the evidence mode ``mode``. On a
-    machine of a cluster, which may have no such folder, it starts where temporary files are kept.
+    The kernel starts in ``folder`` with one thread, the root seed ``seed`` and the evidence mode ``mode``, unless
+    ``variables`` of the environment say otherwise. On a machine of a cluster, which may have no such folder, it
+    starts where temporary files are kept.
     """
     from nbclient import NotebookClient
 
@@ -74,6 +83,7 @@ def execute(notebook, folder: Path, *, seed: int = 0, mode: str = "verify", time
         "CLAIMBOOK_MODE": mode,
         "PYTHONHASHSEED": "0",
         "TQDM_DISABLE": "1",
+        **(variables or {}),
     }
     for attempt in range(STARTS):
         executed = copy.deepcopy(notebook)
@@ -117,7 +127,7 @@ def evidence_only(notebook):
     return lean
 
 
-def observe(notebook, folder: Path, seed: int, mode: str) -> dict:
+def observe(notebook, folder: Path, seed: int, mode: str, variables: dict[str, str] | None = None) -> dict:
     """Run what makes a chapter's evidence under one root seed and return evidence, seconds and memory.
 
     The notebook is passed as read once, so that editing it meanwhile cannot mix two versions in one result. It may be
@@ -125,19 +135,19 @@ def observe(notebook, folder: Path, seed: int, mode: str) -> dict:
     """
     if isinstance(notebook, str):
         notebook = nbformat.reads(notebook, as_version=4)
-    executed, usage = measured(evidence_only(notebook), folder, seed=seed, mode=mode)
+    executed, usage = measured(evidence_only(notebook), folder, seed=seed, mode=mode, variables=variables)
     evidence = records.stored(executed)
     if evidence is None:
         raise RuntimeError("The chapter gave no evidence: does it call chapter.verdict()?")
     return {"evidence": evidence, **usage}
 
 
-def measured(notebook, folder: Path, *, seed: int = 0, mode: str = "verify"):
-    """Execute a notebook and return it with its processor and wall seconds and its peak memory."""
+def measured(notebook, folder: Path, **options):
+    """Execute a notebook, see `execute`; return it with its processor and wall seconds and its peak memory."""
     extended = copy.deepcopy(notebook)
     extended.cells.append(nbformat.v4.new_code_cell(USAGE))
     started = time.perf_counter()
-    executed = execute(extended, folder, seed=seed, mode=mode)
+    executed = execute(extended, folder, **options)
     usage = json.loads(executed.cells.pop().outputs[0].text)
     usage["cpu_seconds"] = round(usage["cpu_seconds"], 2)
     return executed, {**usage, "wall_seconds": round(time.perf_counter() - started, 2)}

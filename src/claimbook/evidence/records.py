@@ -86,8 +86,21 @@ def runs_path(chapter: str, folder: Path | None = None) -> Path:
 
 
 def runs(chapter: str, folder: Path | None = None) -> list[dict]:
-    """Return every run ever made under verification seeds, oldest first; a torn last line is passed over."""
-    path = runs_path(chapter, folder)
+    """Return every run ever made under verification seeds, oldest first; a torn line is passed over."""
+    return _lines(runs_path(chapter, folder))
+
+
+def machines_path(folder: Path | None = None) -> Path:
+    """Where the runs as other machines are kept, one line a run."""
+    return (folder or lock.RECORDS) / "machines.jsonl"
+
+
+def machines(folder: Path | None = None) -> list[dict]:
+    """Return every run ever made as another machine, oldest first; a torn line is passed over."""
+    return _lines(machines_path(folder))
+
+
+def _lines(path: Path) -> list[dict]:
     found = []
     for line in path.read_text("utf8").splitlines() if path.is_file() else []:
         try:

@@ -11,6 +11,7 @@ Needs neither torch nor NumPy. Roles and directives, for pages in MyST:
 * ``{paper-map}``: all rows of the registry, by part;
 * ``{reading-path}``: the written chapters in learning order, with the primers and chapters that each needs;
 * ``{status}``: what each chapter costs, how often it held, and what grew;
+* ``{machines}``: what came out when chapters were run as other machines;
 * ``{assignments}``: the assignments with their points, minutes and notebooks;
 * ``{concept-glossary}``: the registry's concepts, as a glossary;
 * ``{how-often-held} id``: how often the checks of a chapter held. It is put after every chapter's verdict by
@@ -201,6 +202,14 @@ class Status(FromContents):
         return draw.status([book.chapter(claim.id) for claim in book.written()], prefix)
 
 
+class Machines(FromContents):
+    """``{machines}``: the written chapters on other machines."""
+
+    def nodes(self, book, prefix):
+        chapters = [book.chapter(claim.id) for claim in book.written()]
+        return draw.machines(chapters, records.machines(book.records))
+
+
 class Assignments(FromContents):
     """``{assignments}``: what students can be set."""
 
@@ -350,6 +359,7 @@ def setup(app):
     app.add_directive("paper-map", PaperMap)
     app.add_directive("reading-path", ReadingPath)
     app.add_directive("status", Status)
+    app.add_directive("machines", Machines)
     app.add_directive("assignments", Assignments)
     app.add_directive("concept-glossary", ConceptGlossary)
     app.add_directive("how-often-held", HowOftenHeld)

@@ -75,6 +75,9 @@ def table(found: list[Facts], to_top: str, chapters: dict[str, nodes.Node]) -> l
         )
     return [
         draw.table(
-            ["Assignment", "Chapter", "Time", "Points", ""], rows, "cb-coursework", [42, 26, 10, 9, 13]
+            ["Assignment", "Chapter", "Time", "Points", ""],
+            rows,
+            "cb-rows cb-coursework",
+            [42, 26, 10, 9, 13],
         )
     ]

@@ -69,12 +69,12 @@ def _link(content: str, kind: str, target: str, *classes: str) -> nodes.inline:
 
 
 def table(head: list, rows: list[list], kind: str, widths: list[int]) -> nodes.container:
-    """Return a table in a box of class ``kind``; a cell is a node, a string, or a list of block nodes."""
+    """Return a table in a box of the classes ``kind``; a cell is a node, a string, or a list of block nodes."""
     group = nodes.tgroup(cols=len(head))
     group += [nodes.colspec(colwidth=width) for width in widths]
     group += nodes.thead("", _row(head))
     group += nodes.tbody("", *map(_row, rows))
-    return nodes.container("", nodes.table("", group), classes=[kind])
+    return nodes.container("", nodes.table("", group), classes=kind.split())
 
 
 def _row(cells: list) -> nodes.row:
@@ -113,7 +113,7 @@ def ledger(chapters: list, prefix: str) -> list[nodes.Node]:
         ]
         for chapter in chapters
     ]
-    return [table(head, rows, "cb-ledger", widths=[56, 14, 9, 13, 8])]
+    return [table(head, rows, "cb-rows cb-ledger", widths=[56, 14, 9, 13, 8])]
 
 
 def _claim_cell(chapter, prefix: str) -> list[nodes.Node]:
@@ -232,7 +232,7 @@ def reading_path(contents, prefix: str) -> list[nodes.Node]:
             ]
         )
     head = ["", "Chapter", "Read before", "Level", "Verdict"]
-    return [table(head, rows, "cb-path", widths=[4, 40, 36, 8, 14])]
+    return [table(head, rows, "cb-rows cb-path", widths=[4, 40, 36, 8, 14])]
 
 
 # How often it held
@@ -266,7 +266,7 @@ def how_often_held(chapter) -> list[nodes.Node]:
         f"chance that they do is at least {percent(least_chance(held, seeds))} (exact 95% bound)."
     )
     head = ["What was checked", "Frozen as", "Held", "At least", "Spread"]
-    found = table(head, _held_rows(chapter), "cb-held", widths=[54, 13, 13, 10, 10])
+    found = table(head, _held_rows(chapter), "cb-rows cb-held", widths=[54, 13, 13, 10, 10])
     return [
         paragraph(intro),
         found,
@@ -362,7 +362,31 @@ def status(chapters: list, prefix: str) -> list[nodes.Node]:
             ]
         )
     head = ["Chapter", "Seeds held", "At least", "Spread", "Seconds", "Memory", "Seconds grew", "Memory grew"]
-    return [table(head, rows, "cb-status", widths=[30, 11, 9, 9, 10, 11, 10, 10])]
+    return [table(head, rows, "cb-rows cb-status", widths=[30, 11, 9, 9, 10, 11, 10, 10])]
+
+
+def machines(chapters: list, runs: list[dict]) -> list[nodes.Node]:
+    """Draw what came out when chapters were run as other machines: a row for each machine and set of packages."""
+    current = {facts.claim.id: facts.revisions[-1]["hash"] for facts in chapters if facts.revisions}
+    found: dict[tuple, dict] = {}
+    for run in runs:  # the newest run of a chapter counts
+        if run["lock"] == current.get(run["chapter"]):
+            found.setdefault((run["machine"], _versions(run)), {})[run["chapter"]] = run
+    if not found:
+        return [paragraph("No chapter has been run as another machine yet.")]
+    rows = []
+    for (name, packages), of in found.items():
+        moves = [run["moved"] for run in of.values() if run["moved"] is not None]
+        rows.append(
+            [
+                [paragraph(name), paragraph(text(packages, "cb-small"))],
+                f"{sum(not run['lost'] for run in of.values())} of {len(of)}",
+                f"{sum(run['same'] for run in of.values())} of {len(of)}",
+                f"{max(moves):.2g}" if moves else "–",
+            ]
+        )
+    head = ["Run as", "States kept", "Same digits", "Largest move"]
+    return [table(head, rows, "cb-rows cb-machines", widths=[55, 15, 15, 15])]
 
 
 def _grown(values: list[float]) -> str:

@@ -1,0 +1,96 @@
+"""``make machines``: run chapters as other machines would, and keep what came out otherwise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from joblib import delayed
+
+from claimbook.commands import execute, sweep
+from claimbook.commands.trust import append, missed_states, versions
+from claimbook.evidence import lock, records
+
+# What makes this machine behave like another: the name under which it is kept, and its environment variables.
+MACHINES = {
+    "as it is": {},
+    "two threads": dict.fromkeys(execute.ONE_THREAD, "2"),
+    "processor with AVX2": {  # other kernels of PyTorch, MKL, oneDNN and OpenBLAS
+        "ATEN_CPU_CAPABILITY": "avx2",
+        "MKL_ENABLE_INSTRUCTIONS": "AVX2",
+        "ONEDNN_MAX_CPU_ISA": "AVX2",
+        "OPENBLAS_CORETYPE": "Haswell",
+    },
+}
+
+
+def machines(chapters: list[str], names: list[str] | None = None, jobs: int | None = None) -> int:
+    """Run the evidence of chapters under each machine, and return how many runs lost a frozen state.
+
+    The root seed is that of the stored notebook, whose evidence each run is compared with. Runs that were made
+    with the same code, bands and packages are not made again. Which packages these are is up to the environment that
+    this is called from.
+    """
+    done = {
+        tuple(str(run[key]) for key in ("machine", "chapter", "lock", "code", "versions"))
+        for run in records.machines()
+    }
+    work, stored = [], {}
+    for name in names or MACHINES:
+        for chapter in chapters:
+            path = execute.notebook_path(chapter)
+            notebook = execute.read(path)
+            stored[chapter] = records.stored(notebook)
+            run = {
+                "machine": name,
+                "chapter": chapter,
+                "lock": lock.current(chapter)["hash"],
+                "code": records.hash_of_evidence(notebook),
+                "versions": versions(),
+            }
+            if tuple(map(str, run.values())) not in done:
+                seed = stored[chapter]["seed"]
+                work.append(delayed(one)(run, execute.as_text(notebook), path.parent, seed))
+    print(f"{len(work)} runs to make", flush=True)
+    lost = 0
+    for number, (run, found) in enumerate(sweep.as_they_end(work, jobs), 1):
+        run |= compared(stored[run["chapter"]], found, lock.current(run["chapter"]))
+        append(records.machines_path(), run)
+        lost += bool(run["lost"])
+        said = "; ".join(run["lost"]) or (
+            "the same digits" if run["same"] else f"moved by {run['moved']:.2g}"
+        )
+        print(f"{number}/{len(work)}  {run['machine']}  {run['chapter']}  {said}", flush=True)
+    return lost
+
+
+def one(run: dict, notebook: str, folder: Path, seed: int) -> tuple[dict, dict | str]:
+    """Run a chapter as one machine; return what was asked for, and the evidence or what stopped it."""
+    try:
+        seen = execute.observe(notebook, folder, seed, "observe", MACHINES[run["machine"]])
+    except Exception as problem:  # a run that breaks off is a result, too
+        return run, f"{type(problem).__name__}: {str(problem).strip().splitlines()[-1]}"
+    return run, seen["evidence"]
+
+
+def compared(before: dict, after: dict | str, revision: dict) -> dict:
+    """Return the frozen states that were lost, whether all digits are the same, and by how much means moved."""
+    if isinstance(after, str):
+        return {"lost": [after], "same": False, "moved": None}
+    states = {key: part["state"] for key, part in records.states(after).items()}
+    lost, same = missed_states({"states": states}, revision), after["parts"] == before["parts"]
+    return {"lost": lost, "same": same, "moved": moved(before, after)}
+
+
+def moved(before: dict, after: dict) -> float:
+    """Return by how many standard errors the mean of any part moved, at most; exact parts have none."""
+    largest = 0.0
+    for old, new in zip(before["parts"], after["parts"], strict=True):
+        if old["summary"] != "exact":
+            old, new = np.array(old["values"], float), np.array(new["values"], float)
+            error = old.std(axis=0, ddof=1) / len(old) ** 0.5
+            move = np.abs(new.mean(axis=0) - old.mean(axis=0))
+            largest = max(
+                largest, float(np.max(np.divide(move, error, out=np.zeros_like(move), where=error > 0)))
+            )
+    return float(f"{largest:.3g}")
