@@ -22,8 +22,8 @@ def steps(name: str) -> list[dict]:
     return [step for job in workflow(name)["jobs"].values() for step in job["steps"]]
 
 
-def test_there_are_two():
-    assert set(WORKFLOWS) == {"test", "publish"}
+def test_there_are_three():
+    assert set(WORKFLOWS) == {"test", "publish", "newest"}
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)
@@ -68,6 +68,13 @@ def test_only_main_is_published_and_the_job_that_may_write_runs_no_code():
     deploy = data["jobs"]["deploy"]
     assert deploy["permissions"] == {"pages": "write", "id-token": "write"} and deploy["needs"] == "build"
     assert all("run" not in step and "checkout" not in step["uses"] for step in deploy["steps"])
+
+
+def test_the_newest_packages_are_tried_every_week_and_can_only_read():
+    data = workflow("newest")
+    assert set(data["on"]) == {"schedule", "workflow_dispatch"}
+    assert [job["permissions"] for job in data["jobs"].values()] == [{"contents": "read"}]
+    assert "make machines NEWEST=1" in [step.get("run") for step in steps("newest")]
 
 
 # Launch buttons
