@@ -375,6 +375,7 @@ class TestErrors:
             ({"record": 3, "record_at": [1]}, "record must be a function"),
             ({"record_at": [1.5]}, "record_at must lie between 0 and 50, whole numbers"),
             ({"record_at": 1}, "record_at must be a list"),
+            ({"record_at": [1]}, "there is no record to make"),
             ({"settings": [1.0]}, "settings must be a dict"),
             ({"method": ""}, "method must be one of"),
             ({"group": 0}, "group must be at least 1"),

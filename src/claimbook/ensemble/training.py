@@ -163,6 +163,7 @@ def train(
     refuse(not hasattr(record_at, "__len__"), f"record_at must be a list of steps, got {record_at!r}")
     late = [step for step in record_at if not 0 <= step <= steps or step != int(step)]
     refuse(len(late) > 0, f"record_at must lie between 0 and {steps}, whole numbers, got {late}")
+    refuse(record is None and len(record_at) > 0, "record_at names steps, but there is no record to make")
     good = settings is None or isinstance(settings, Mapping)
     refuse(not good, f"settings must be a dict, by name, got {type(settings).__name__}")
     refuse(
