@@ -2,6 +2,7 @@
 
 import copy
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from claimbook import claims
 from claimbook.commands.execute import written, written_primers
 from claimbook.commands.rules import problems
-from claimbook.evidence import records
+from claimbook.evidence import lock, records
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 CHAPTERS, PRIMERS = written(BOOK), written_primers(BOOK)
@@ -157,3 +158,12 @@ def test_a_chapter_outside_the_contents_is_caught(chapter, tmp_path):
     book.mkdir()
     (tmp_path / "_toc.yml").write_text("root: book/index\n")
     assert "it is not in _toc.yml" in problems("long_tail", book, notebook=chapter)
+
+
+def test_a_chapter_that_needs_too_much_memory_is_caught(chapter, tmp_path):
+    shutil.copy(lock.path_of("long_tail"), tmp_path)
+    runs = [{**run, "peak_kilobytes": 3 * 1024**2} for run in records.runs("long_tail")]
+    records.runs_path("long_tail", tmp_path).write_text(
+        "".join(json.dumps(run) + "\n" for run in runs), "utf8"
+    )
+    assert problems("long_tail", BOOK, tmp_path) == ["it needs 3072 MB of memory, more than 2048"]

@@ -310,3 +310,14 @@ def test_the_least_chance_of_very_many_trials():
 def test_a_t_quantile_that_would_be_far_off_is_refused(degrees):
     with pytest.raises(ValueError, match="degrees must be at least 4"):
         records.student(degrees)
+
+
+def test_the_peak_is_that_of_the_newest_code():
+    runs = [
+        {"code": "old", "peak_kilobytes": 9 * 1024},
+        {"code": "new", "peak_kilobytes": 3 * 1024},
+        {"code": "new", "peak_kilobytes": 4 * 1024},
+        {"code": "new", "failed": "MemoryError"},
+    ]
+    assert records.peak(runs) == 4 and records.peak(runs[:1]) == 9
+    assert records.peak([]) is None and records.peak(runs[3:]) is None

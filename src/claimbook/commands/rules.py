@@ -12,7 +12,7 @@ from claimbook import claims
 from claimbook.evidence import lock, records
 
 MAX_LINES = 30
-MAX_SECONDS = 90
+MAX_SECONDS, MAX_MEBIBYTES = 90, 2048
 MAX_FIGURE_BYTES = 150_000
 SEEDS_REQUIRED, SHARE_REQUIRED = 20, 0.95
 
@@ -178,6 +178,9 @@ def _runs(notebook: dict, chapter: str, revision: dict, folder: Path | None) -> 
     seconds = records.seconds(chapter, folder)
     if seconds and seconds > MAX_SECONDS:
         found.append(f"it takes {seconds:.0f} s, more than {MAX_SECONDS}")
+    most = records.peak(runs)
+    if most and most > MAX_MEBIBYTES:
+        found.append(f"it needs {most:.0f} MB of memory, more than {MAX_MEBIBYTES}")
     return found
 
 

@@ -121,6 +121,16 @@ def seconds(chapter: str, folder: Path | None = None) -> float | None:
     return json.loads(path.read_text("utf8"))["cpu_seconds"] if path.is_file() else None
 
 
+def peak(found: list[dict]) -> float | None:
+    """Return the most memory, in MiB, that a run of the newest code among these runs took, or None."""
+    peaks = [
+        run["peak_kilobytes"] / 1024
+        for run in found
+        if run["code"] == found[-1]["code"] and run.get("peak_kilobytes")
+    ]
+    return max(peaks, default=None)
+
+
 def by_seed(found: list[dict]) -> list[list[dict]]:
     """Return runs grouped by seed: a seed counts once, however often the chapter was run under it."""
     groups: dict[int, list[dict]] = {}

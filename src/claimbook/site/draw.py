@@ -12,7 +12,7 @@ from sphinx import addnodes
 from claimbook.claims import KINDS, Claim
 from claimbook.evidence import draw
 from claimbook.evidence.band import describe
-from claimbook.evidence.records import least_chance
+from claimbook.evidence.records import least_chance, peak
 
 LABELS = {
     "numpy": "NumPy",
@@ -313,9 +313,8 @@ def _made_with(chapter) -> str:
     sentences = []
     if chapter.seconds is not None:
         sentences.append(f"The whole chapter takes {draw.number(chapter.seconds)} s of processor time.")
-    peaks = [run["peak_kilobytes"] for run in chapter.runs if run.get("peak_kilobytes")]
-    if peaks:
-        sentences.append(f"It needs {draw.number(max(peaks) / 1024)} MB of memory at most.")
+    if (most := peak(chapter.runs)) is not None:
+        sentences.append(f"It needs {draw.number(most)} MB of memory at most.")
     broken = sum("states" not in run for run in chapter.runs)
     if broken:
         sentences.append(
@@ -356,7 +355,7 @@ def status(chapters: list, prefix: str) -> list[nodes.Node]:
                 percent(least_chance(facts.seeds_held, len(facts.by_seed))) if facts.runs else "–",
                 f"{max(spreads):.2f}" if spreads else "–",
                 "–" if facts.seconds is None else draw.number(facts.seconds),
-                f"{max(peaks):.0f} MB" if peaks else "–",
+                "–" if (most := peak(facts.runs)) is None else f"{most:.0f} MB",
                 _grown([run["cpu_seconds"] for run in timed]),
                 _grown(peaks),
             ]
