@@ -76,10 +76,11 @@ def test_bad_names_and_keys_are_refused():
         )
     with pytest.raises(ValueError, match="name"):
         seeds.numpy("")
-    for key in (-1, 0.5, "x", 2**32 + 5):  # numpy would take the last for the key (5, 1)
+    for key in (-1, 0.5, "x", 2**32, 2**32 + 5):  # numpy would take the last for the key (5, 1)
         with pytest.raises(ValueError, match="key"):
             seeds.numpy("a", key)
     assert seeds.sequence("a", np.int64(3)).spawn_key == (3,)
+    assert seeds.sequence("a", 2**32 - 1).spawn_key == (2**32 - 1,)
     assert type(seeds.sequence("a", np.int64(3)).spawn_key[0]) is int
 
 

@@ -145,7 +145,8 @@ def test_counts_and_shapes():
         ([float("nan")], "integers or generators"),
         (["1"], "integers or generators"),
         ([None], "integers or generators"),
-        ([2**70], "64 bits"),
+        ([2**64], "64 bits"),
+        ([-(2**63) - 1], "64 bits"),
         (3, "must be a list"),
         (torch.Generator(), "must be a list"),
     ],
@@ -222,6 +223,7 @@ def test_members_by_every_kind_of_index():
         range(0, 3, 2),
         [True, False, True],
         [0, -1],
+        [-3, 2],
         torch.tensor([0, 2], dtype=torch.uint8),
     ):
         assert ensemble.pick(bias, members)["b"].tolist() == [0.0, 2.0]
@@ -247,3 +249,9 @@ def test_weights_that_make_no_average(weights, message):
 def test_whole_numbers_have_no_average():
     with pytest.raises(ValueError, match="floating-point"):
         ensemble.average({"steps": torch.tensor([1, 2])})
+
+
+def test_the_largest_and_the_smallest_seeds_that_there_are():
+    for seed in (2**64 - 1, -(2**63)):
+        started = ensemble.initialize(perceptron, [seed, seed])
+        assert torch.equal(started["0.weight"][0], started["0.weight"][1])

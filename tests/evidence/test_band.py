@@ -121,6 +121,7 @@ def test_an_edge_may_be_any_kind_of_real_number(edge):
         ({"above": 1, "null": "0"}, "null= is a finite number"),
         ({"above": 1, "possible": (2, 1)}, "possible= is a pair"),
         ({"above": 1, "possible": (0, math.nan)}, "possible= is a pair"),
+        ({"above": 1, "possible": (2, 2)}, "possible= is a pair"),
         ({"above": 1, "possible": None}, "possible= is a pair"),
         ({"above": 1, "why": None}, "reason"),
     ],

@@ -378,6 +378,8 @@ def test_a_chance_that_there_is_not_is_refused(size, state, units, message):
         ([[1, 2], [3]] * 5, {}, "same number of cells"),
         (0.3 + np.array([0.0, 0.0, 5e-17, 0.0, 0.0]), {}, "identical"),  # but for rounding
         (np.full(10, np.inf), {"summary": "median"}, "identical"),
+        (np.stack([0.3 + 5e-17 * np.arange(10), rng().normal(size=10)], 1), {}, "identical"),  # one cell is
+        (np.stack([np.full(10, np.inf), np.arange(10.0)], 1), {"summary": "median"}, "identical"),
         ([-np.inf] * 3 + [np.inf] * 3, {"summary": "median"}, "no median"),
         ([1] * 10, {"summary": "share", "trials": np.nan}, "trials"),
         ([1] * 10, {"summary": "share", "trials": np.inf}, "trials"),

@@ -321,3 +321,11 @@ def test_the_peak_is_that_of_the_newest_code():
     ]
     assert records.peak(runs) == 4 and records.peak(runs[:1]) == 9
     assert records.peak([]) is None and records.peak(runs[3:]) is None
+
+
+def test_runs_as_other_machines_are_kept_beside_the_locks(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "RECORDS", tmp_path / "own")
+    assert records.machines_path() == tmp_path / "own" / "machines.jsonl"
+    assert records.machines() == [] and records.machines(tmp_path) == []
+    records.machines_path(tmp_path).write_text('{"machine": "é"}\n{"torn', "utf8")
+    assert records.machines(tmp_path) == [{"machine": "é"}] and records.machines() == []
