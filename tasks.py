@@ -682,12 +682,13 @@ NOT_LOCKED = re.compile(
 )
 
 
-def requirements(extras=EXTRAS):
-    """Return all that pyproject.toml asks for with these extras."""
+def requirements(extras=None):
+    """Return all that pyproject.toml asks for with these extras, by default with every one."""
     import tomllib
 
     project = tomllib.loads(read(os.path.join(ROOT, "pyproject.toml")))["project"]
-    return sum((project["optional-dependencies"][extra] for extra in extras), project["dependencies"])
+    optional = project["optional-dependencies"]
+    return sum((optional[extra] for extra in extras or optional), project["dependencies"])
 
 
 def pins(report):

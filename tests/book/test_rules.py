@@ -160,7 +160,7 @@ def test_a_chapter_outside_the_contents_is_caught(chapter, tmp_path):
     assert "it is not in _toc.yml" in problems("long_tail", book, notebook=chapter)
 
 
-def test_a_chapter_that_needs_too_much_memory_is_caught(chapter, tmp_path):
+def test_a_chapter_that_needs_too_much_memory_is_caught(tmp_path):
     shutil.copy(lock.path_of("long_tail"), tmp_path)
     runs = [{**run, "peak_kilobytes": 3 * 1024**2} for run in records.runs("long_tail")]
     records.runs_path("long_tail", tmp_path).write_text(

@@ -177,3 +177,15 @@ def test_the_command_line_says_what_is_wrong(book, capsys):
         (book / "book" / "primers" / "kernels.ipynb").write_text("{}")
         assert cli.main(command) == 2
         assert "It is a primer, which asserts no claim" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("problem", "said"),
+    [
+        (ValueError("first\nlast\n\n"), "ValueError: last"),
+        (RuntimeError("\x1b[31mKeyError\x1b[39m: 'x'\n"), "RuntimeError: KeyError: 'x'"),
+        (MemoryError(), "MemoryError"),  # which says nothing
+    ],
+)
+def test_what_stopped_a_run_is_one_line(problem, said):
+    assert execute.what_stopped(problem) == said

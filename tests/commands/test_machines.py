@@ -32,7 +32,8 @@ def test_a_lost_state_and_a_run_that_breaks_off_are_told(book, capsys):  # noqa:
     run.run("long_tail")
     assert machines.machines(["long_tail"], ["two threads", "processor with AVX2"], jobs=2) == 2
     said = capsys.readouterr().out
-    assert "It works came out fails, frozen as holds" in said and "not here" in said
+    assert "It works came out fails, frozen as holds" in said and "AssertionError: not here" in said
+    assert machines.machines(["long_tail"], ["two threads"]) == 1  # it is not forgotten
 
 
 def evidence(values, summary="mean"):

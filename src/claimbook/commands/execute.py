@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import os
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -151,3 +152,10 @@ def measured(notebook, folder: Path, **options):
     usage = json.loads(executed.cells.pop().outputs[0].text)
     usage["cpu_seconds"] = round(usage["cpu_seconds"], 2)
     return executed, {**usage, "wall_seconds": round(time.perf_counter() - started, 2)}
+
+
+def what_stopped(problem: Exception) -> str:
+    """Return in one line what stopped a run, without the colours that a kernel puts into its words."""
+    lines = re.sub(r"\x1b\[[\d;]*m", "", str(problem)).split("\n")
+    said = [line.strip() for line in lines if line.strip()]
+    return ": ".join([type(problem).__name__, *said[-1:]])

@@ -27,13 +27,14 @@ MACHINES = {
 def machines(chapters: list[str], names: list[str] | None = None, jobs: int | None = None) -> int:
     """Run the evidence of chapters under each machine, and return how many runs lost a frozen state.
 
-    The root seed is that of the stored notebook, whose evidence each run is compared with. Runs that were made
-    with the same code, bands and packages are not made again. Which packages these are is up to the environment that
-    this is called from.
+    The root seed is that of the stored notebook, whose evidence each run is compared with. Runs that kept
+    every state with the same code, bands and packages are not made again. Which packages these are is up to the
+    environment that this is called from.
     """
     done = {
         tuple(str(run[key]) for key in ("machine", "chapter", "lock", "code", "versions"))
         for run in records.machines()
+        if not run["lost"]
     }
     work, stored = [], {}
     for name in names or MACHINES:
@@ -69,7 +70,7 @@ def one(run: dict, notebook: str, folder: Path, seed: int) -> tuple[dict, dict |
     try:
         seen = execute.observe(notebook, folder, seed, "observe", MACHINES[run["machine"]])
     except Exception as problem:  # a run that breaks off is a result, too
-        return run, f"{type(problem).__name__}: {str(problem).strip().splitlines()[-1]}"
+        return run, execute.what_stopped(problem)
     return run, seen["evidence"]
 
 

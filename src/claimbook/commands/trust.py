@@ -86,7 +86,7 @@ def one(chapter: str, notebook: str, folder: Path, code: str, revision: str, see
     try:
         seen = execute.observe(notebook, folder, seed, "observe")
     except Exception as problem:  # whatever stops a run is recorded, not lost
-        return {**run, "failed": f"{type(problem).__name__}: {str(problem).strip().splitlines()[-1]}"}
+        return {**run, "failed": execute.what_stopped(problem)}
     found = records.states(seen["evidence"])
     return {
         **run,
