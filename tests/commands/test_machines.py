@@ -5,6 +5,7 @@ import pytest
 
 from claimbook import __main__ as cli
 from claimbook.commands import execute, machines, run
+from claimbook.commands.trust import versions
 from claimbook.evidence import records
 
 from .test_commands import book, freeze_quickly, write  # noqa: F401
@@ -53,6 +54,16 @@ def test_settings_only_change_variables_of_the_environment():
     assert set(machines.MACHINES["two threads"]) == set(execute.ONE_THREAD)
     values = [value for settings in machines.MACHINES.values() for value in settings.values()]
     assert all(isinstance(value, str) for value in values)
+
+
+def test_another_blas_is_named(monkeypatch):
+    def built_against(name):
+        return lambda mode: {"Build Dependencies": {"blas": {"name": name}}}
+
+    monkeypatch.setattr(np, "show_config", built_against("scipy-openblas"))
+    assert machines.packages() == versions()
+    monkeypatch.setattr(np, "show_config", built_against("accelerate"))
+    assert machines.packages() == {**versions(), "blas": "accelerate"}
 
 
 def test_an_unknown_machine(capsys):

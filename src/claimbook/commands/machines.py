@@ -23,6 +23,8 @@ MACHINES = {
     },
 }
 
+OWN_BLAS = "scipy-openblas"  # what NumPy's wheels for Linux and Windows bring along
+
 
 def machines(chapters: list[str], names: list[str] | None = None, jobs: int | None = None) -> int:
     """Run the evidence of chapters under each machine, and return how many runs lost a frozen state.
@@ -47,7 +49,7 @@ def machines(chapters: list[str], names: list[str] | None = None, jobs: int | No
                 "chapter": chapter,
                 "lock": lock.current(chapter)["hash"],
                 "code": records.hash_of_evidence(notebook),
-                "versions": versions(),
+                "versions": packages(),
             }
             if tuple(map(str, run.values())) not in done:
                 seed = stored[chapter]["seed"]
@@ -63,6 +65,12 @@ def machines(chapters: list[str], names: list[str] | None = None, jobs: int | No
         )
         print(f"{number}/{len(work)}  {run['machine']}  {run['chapter']}  {said}", flush=True)
     return lost
+
+
+def packages() -> dict[str, str]:
+    """Return the versions that a result may depend on, and NumPy's BLAS unless it is that of NumPy's own wheels."""
+    blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
+    return versions() | ({} if blas == OWN_BLAS else {"blas": blas})
 
 
 def one(run: dict, notebook: str, folder: Path, seed: int) -> tuple[dict, dict | str]:

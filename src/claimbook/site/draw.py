@@ -20,6 +20,7 @@ LABELS = {
     "scikit-learn": "scikit-learn",
     "torch": "PyTorch",
     "python": "Python",
+    "blas": "BLAS",
 }
 
 
