@@ -19,8 +19,6 @@ LOST = """
 if lost := [p["name"] for p in chapter.evidence()["parts"] if p["core"] and p["state"] != "holds"]:
     raise RuntimeError("A core part is lost: " + "; ".join(lost))
 """
-
-
 # Long cells, by their ids, that come before the first check and have nothing to do with its core part.
 LEFT_OUT = {
     "skill_localization": "a1003190 ffc02d3f c48d3457 44f13441 25567cb3 2bc96efb 7e892c18",
@@ -32,9 +30,13 @@ def quickest(chapter, notebook):
     """Return a chapter's evidence, without the cells left out, that stops when a core part does not hold."""
     lean, without = execute.evidence_only(notebook), LEFT_OUT.get(chapter, "").split()
     assert set(without) <= {cell.id for cell in lean.cells}
-    cells = [cell for cell in lean.cells if cell.id not in without]
-    stops = {cell.id: [nbformat.v4.new_code_cell(LOST)] for cell in cells if "chapter.check(" in cell.source}
-    lean.cells = [each for cell in cells for each in (cell, *stops.get(cell.id, []))]
+    cells = []
+    for cell in lean.cells:
+        if cell.id not in without:
+            cells.append(cell)
+        if "chapter.check(" in cell.source:
+            cells.append(nbformat.v4.new_code_cell(LOST))
+    lean.cells = cells
     return lean
 
 

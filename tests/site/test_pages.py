@@ -104,16 +104,16 @@ def test_nothing_serious_is_inaccessible(visit, site, name):
     page.evaluate(THINNED)
     found = set()
 
-    def judge(**options):
+    def judge(theme, **options):
+        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
         for rule in Axe().run(page, options=AXE | options).response["violations"]:
             if rule["impact"] in ("serious", "critical"):
-                found.update(f"{rule['id']}: {node['html'][:200]}" for node in rule["nodes"])
+                found.update(f"{theme}: {rule['id']}: {node['html'][:200]}" for node in rule["nodes"])
 
-    judge(rules={rule: {"enabled": False} for rule in COLOURS})
+    judge("light", rules={rule: {"enabled": False} for rule in COLOURS})
     page.evaluate(UNLIKE)
     for theme in ("light", "dark"):
-        page.evaluate("theme => document.documentElement.dataset.theme = theme", theme)
-        judge(runOnly=COLOURS)
+        judge(theme, runOnly=COLOURS)
     assert not found
 
 
