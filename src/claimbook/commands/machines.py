@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +39,8 @@ def machines(chapters: list[str], names: list[str] | None = None, jobs: int | No
         for run in records.machines()
         if not run["lost"]
     }
-    work, stored = [], {}
-    for name in names or MACHINES:
+    work, stored = {name: [] for name in names or MACHINES}, {}
+    for name in work:
         for chapter in chapters:
             path = execute.notebook_path(chapter)
             notebook = execute.read(path)
@@ -53,17 +54,19 @@ def machines(chapters: list[str], names: list[str] | None = None, jobs: int | No
             }
             if tuple(map(str, run.values())) not in done:
                 seed = stored[chapter]["seed"]
-                work.append(delayed(one)(run, execute.as_text(notebook), path.parent, seed))
-    print(f"{len(work)} runs to make", flush=True)
-    lost = 0
-    for number, (run, found) in enumerate(sweep.as_they_end(work, jobs), 1):
+                work[name].append(delayed(one)(run, execute.as_text(notebook), path.parent, seed))
+    total, lost = sum(len(runs) for runs in work.values()), 0
+    print(f"{total} runs to make", flush=True)
+    # Threads of two runs at once would wait for each other most of the time.
+    ended = (sweep.as_they_end(runs, 1 if name == "two threads" else jobs) for name, runs in work.items())
+    for number, (run, found) in enumerate(chain.from_iterable(ended), 1):
         run |= compared(stored[run["chapter"]], found, lock.current(run["chapter"]))
         append(records.machines_path(), run)
         lost += bool(run["lost"])
         said = "; ".join(run["lost"]) or (
             "the same digits" if run["same"] else f"moved by {run['moved']:.2g}"
         )
-        print(f"{number}/{len(work)}  {run['machine']}  {run['chapter']}  {said}", flush=True)
+        print(f"{number}/{total}  {run['machine']}  {run['chapter']}  {said}", flush=True)
     return lost
 
 
