@@ -24,6 +24,7 @@ from models import MODELS, Case, examples
 from torch.nn import functional as F
 
 from claimbook import ensemble
+from claimbook.commands.machines import processor
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = 5
@@ -214,17 +215,6 @@ def draw(results: dict, path: Path) -> None:
     ax.minorticks_off()
     fig.savefig(path, dpi=105, metadata={"Software": None})
     plt.close(fig)
-
-
-def processor() -> str:
-    """The processor's name, where the system tells."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        if info.exists()
-        else []
-    )
-    return names[0].split(":", 1)[1].strip() if names else platform.processor() or platform.machine()
 
 
 def missed(results: dict) -> list[str]:

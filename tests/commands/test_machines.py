@@ -61,9 +61,23 @@ def test_another_blas_is_named(monkeypatch):
         return lambda mode: {"Build Dependencies": {"blas": {"name": name}}}
 
     monkeypatch.setattr(np, "show_config", built_against("scipy-openblas"))
-    assert machines.packages() == versions()
+    assert "blas" not in machines.packages()
     monkeypatch.setattr(np, "show_config", built_against("accelerate"))
-    assert machines.packages() == {**versions(), "blas": "accelerate"}
+    assert machines.packages() == {**versions(), "machine": machines.processor(), "blas": "accelerate"}
+
+
+def test_the_processor_has_a_name(monkeypatch):
+    assert machines.packages()["machine"] == machines.processor() != ""
+    monkeypatch.setattr(machines.Path, "exists", lambda path: False)  # no Linux
+    monkeypatch.setattr(machines.platform, "processor", lambda: "arm")
+    assert machines.processor() == "arm"
+    monkeypatch.setattr(machines.platform, "processor", lambda: "")
+    monkeypatch.setattr(machines.platform, "machine", lambda: "arm64")
+    assert machines.processor() == "arm64"
+    monkeypatch.setattr(machines.Path, "exists", lambda path: True)
+    told = "processor : 0\nmodel name\t: A Chip: 3\nmodel name\t: B\n"
+    monkeypatch.setattr(machines.Path, "read_text", lambda path, encoding: told)
+    assert machines.processor() == "A Chip: 3"
 
 
 def test_an_unknown_machine(capsys):

@@ -222,6 +222,14 @@ class TestIndependence:
         kept = [0, 2, 3]
         assert all(torch.equal(calm.params[name][kept], wild.params[name][kept]) for name in calm.params)
 
+    def test_a_loss_that_is_not_finite_is_reported_though_the_weights_are(self, data):
+        with pytest.warns(RuntimeWarning, match=r"1 of 2 members diverged: \[0\]"):
+            result = ensemble.train(
+                perceptron, lambda o, t, far: F.cross_entropy(o, t) + far, data, seeds=[0, 1], steps=1,
+                batch_size=16, learning_rate=0.0, settings={"far": [float("inf"), 0.0]},
+            )  # fmt: skip
+        assert result.diverged.tolist() == [True, False]
+
     def test_rows_are_the_only_examples_a_member_sees(self, data):
         inputs = data[0].clone()
         inputs[60:] = float("nan")
@@ -279,9 +287,13 @@ class TestOptions:
         )  # fmt: skip
         torch.testing.assert_close(result.losses[0, 1], 3 * result.losses[0, 0])
 
-    def test_schedule_multiplies_every_rate(self, data):
-        halved = fit(data, learning_rate=[r / 2 for r in RATES], weight_decay=0.0)
-        assert same(fit(data, schedule=lambda step: 0.5, weight_decay=0.0).params, halved.params, atol=1e-6)
+    @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])
+    def test_schedule_multiplies_every_rate(self, data, method):
+        halved = fit(data, learning_rate=[r / 2 for r in RATES], weight_decay=0.0, method=method)
+        scheduled = fit(data, schedule=lambda step: 0.5, weight_decay=0.0, method=method)
+        assert same(scheduled.params, halved.params, atol=1e-6)
+        stopped = fit(data, schedule=lambda step: float(step < 10), method=method)
+        assert same(stopped.params, fit(data, steps=10, method=method).params, atol=1e-6)
 
     def test_frozen_parameters_stay(self, data):
         def frozen():
@@ -304,6 +316,41 @@ class TestOptions:
         assert result.recorded["who"].tolist() == [[0, 1, 2, 3]] * 3
         assert torch.equal(result.recorded["norm"][-1], result.params["0.weight"].flatten(1).norm(dim=1))
         assert not torch.equal(result.recorded["norm"][0], result.recorded["norm"][1])
+        at_the_end = fit(data, record=norms, record_at=[50])  # one record, one group
+        assert torch.equal(at_the_end.recorded["who"], torch.tensor([[0, 1, 2, 3]]))
+        torch.testing.assert_close(at_the_end.recorded["norm"][0], result.recorded["norm"][-1])
+
+    def test_records_may_have_any_shape(self, data):
+        result = fit(data, record=lambda step, params, who: {"bias": params["0.bias"]}, record_at=[50])
+        assert torch.equal(result.recorded["bias"][0], result.params["0.bias"])
+
+    @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])
+    def test_the_network_that_shows_the_architecture_is_left_alone(self, data, method):
+        network = perceptron()
+        kept = {name: p.detach().clone() for name, p in network.named_parameters()}
+        fit(data, model=network, init=ensemble.initialize(perceptron, range(4)), method=method)
+        assert same(dict(network.named_parameters()), kept, atol=0)
+
+    def test_buffers_go_with_every_member(self, data):
+        class Scaled(nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = nn.Linear(6, 3)
+                self.register_buffer("scale", torch.arange(6.0))
+
+            def forward(self, x):
+                return self.layer(self.scale * x)
+
+        one_by_one, together = (fit(data, model=Scaled, method=way) for way in ("loop", "vmap"))
+        assert same(one_by_one.params, together.params)
+        scaled = fit((torch.arange(6.0) * data[0], data[1]), model=lambda: nn.Sequential(nn.Linear(6, 3)))
+        torch.testing.assert_close(together.params["layer.weight"], scaled.params["0.weight"])
+
+    def test_predictions_of_the_result(self, data):
+        result = fit(data, steps=1)
+        inputs = torch.randn(4, 5, 6, generator=torch.Generator().manual_seed(0))
+        expected = ensemble.predict(result.model, result.params, inputs, per_member=True)
+        assert torch.equal(result.predict(inputs, per_member=True), expected) and expected.shape == (4, 5, 3)
 
     def test_it_learns(self, data):
         result = fit(data, learning_rate=1e-2, steps=200)
@@ -366,7 +413,10 @@ class TestErrors:
                 {"record": lambda *now: {"a": torch.ones(7)}, "record_at": [1]},
                 "record 'a' must be .* with 4 members",
             ),
-            ({"record": lambda *now: {"a": 1.0}, "record_at": [1]}, "record 'a' must be a tensor"),
+            (
+                {"record": lambda *now: {"a": 1.0}, "record_at": [1]},
+                "record 'a' must be a tensor that begins with 4 members, got float",
+            ),
             ({"record": lambda *now: None, "record_at": [1]}, "record must return a dict"),
             (
                 {"record": lambda step, *now: {str(step): torch.ones(4)}, "record_at": [1, 2]},
@@ -398,11 +448,12 @@ class TestErrors:
         with pytest.raises(ValueError, match="120 inputs but 119 targets"):
             fit((data[0], data[1][:-1]))
 
-    def test_loss_must_be_one_number(self, data):
+    @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])
+    def test_loss_must_be_one_number(self, data, method):
         with pytest.raises(ValueError, match=r"one number per member, got shape \(16,\)"):
             ensemble.train(
                 perceptron, lambda o, t: F.cross_entropy(o, t, reduction="none"), data,
-                seeds=[0, 1], steps=1, batch_size=16, learning_rate=1e-3,
+                seeds=[0, 1], steps=1, batch_size=16, learning_rate=1e-3, method=method,
             )  # fmt: skip
 
     @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from itertools import chain
 from pathlib import Path
 
@@ -71,9 +72,18 @@ def machines(chapters: list[str], names: list[str] | None = None, jobs: int | No
 
 
 def packages() -> dict[str, str]:
-    """Return the versions that a result may depend on, and NumPy's BLAS unless it is that of NumPy's own wheels."""
+    """Return the versions that a result may depend on, the processor's name as the machine, and NumPy's BLAS unless
+    it is that of NumPy's own wheels."""
     blas = np.show_config(mode="dicts")["Build Dependencies"]["blas"]["name"]
-    return versions() | ({} if blas == OWN_BLAS else {"blas": blas})
+    return versions() | {"machine": processor()} | ({} if blas == OWN_BLAS else {"blas": blas})
+
+
+def processor() -> str:
+    """Return the processor's name, where the system tells, else its kind."""
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text("utf8").splitlines() if info.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return next(filter(None, names), platform.processor() or platform.machine())
 
 
 def one(run: dict, notebook: str, folder: Path, seed: int) -> tuple[dict, dict | str]:
