@@ -37,6 +37,18 @@ def test_a_lost_state_and_a_run_that_breaks_off_are_told(book, capsys):  # noqa:
     assert machines.machines(["long_tail"], ["two threads"]) == 1  # it is not forgotten
 
 
+@pytest.mark.slow
+def test_runs_with_two_threads_are_made_one_at_a_time(book, monkeypatch):  # noqa: F811
+    freeze_quickly(book)
+    run.run("long_tail")
+    asked = []
+    monkeypatch.setattr(
+        machines.sweep, "as_they_end", lambda runs, jobs: asked.append((len(runs), jobs)) or []
+    )
+    assert machines.machines(["long_tail"], ["as it is", "two threads"], jobs=2) == 0
+    assert asked == [(1, 2), (1, 1)]
+
+
 def evidence(values, summary="mean"):
     return {"parts": [{"summary": summary, "values": values}]}
 

@@ -59,7 +59,8 @@ def machines(chapters: list[str], names: list[str] | None = None, jobs: int | No
     total, lost = sum(len(runs) for runs in work.values()), 0
     print(f"{total} runs to make", flush=True)
     # Threads of two runs at once would wait for each other most of the time.
-    ended = (sweep.as_they_end(runs, 1 if name == "two threads" else jobs) for name, runs in work.items())
+    jobs_of = {name: 1 if "OMP_NUM_THREADS" in MACHINES[name] else jobs for name in work}
+    ended = (sweep.as_they_end(runs, jobs_of[name]) for name, runs in work.items())
     for number, (run, found) in enumerate(chain.from_iterable(ended), 1):
         run |= compared(stored[run["chapter"]], found, lock.current(run["chapter"]))
         append(records.machines_path(), run)
