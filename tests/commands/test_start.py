@@ -38,8 +38,25 @@ assert "torch" not in sys.modules
 """
 
 
-@pytest.mark.parametrize("cell", [NETWORKS, CLOSED_FORM])
-def test_the_start_of_a_chapter_costs_at_most_five_seconds(cell, tmp_path):
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])
-    _, usage = execute.measured(notebook, tmp_path)
-    assert usage["cpu_seconds"] < 5  # of the kernel, so that a busy machine does not matter
+NETWORKS_IMPORT = """\
+import numpy, torch, sklearn.datasets
+from matplotlib import pyplot
+"""
+CLOSED_FORM_IMPORT = """\
+import numpy
+from matplotlib import pyplot
+"""
+
+
+@pytest.mark.parametrize(
+    ("cell", "imports"), [(NETWORKS, NETWORKS_IMPORT), (CLOSED_FORM, CLOSED_FORM_IMPORT)]
+)
+def test_the_start_of_a_chapter_costs_at_most_five_seconds(cell, imports, tmp_path):
+    """Or, on a machine where the packages alone take that long, half as much again as these."""
+
+    def seconds(source):  # of the kernel's processor time, so that a busy machine does not matter
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+        return execute.measured(notebook, tmp_path)[1]["cpu_seconds"]
+
+    start = seconds(cell)
+    assert start < 5 or start < 1.5 * seconds(imports)
