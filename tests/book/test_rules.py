@@ -160,10 +160,30 @@ def test_a_chapter_outside_the_contents_is_caught(chapter, tmp_path):
     assert "it is not in _toc.yml" in problems("long_tail", book, notebook=chapter)
 
 
-def test_a_chapter_that_needs_too_much_memory_is_caught(tmp_path):
-    shutil.copy(lock.path_of("long_tail"), tmp_path)
+@pytest.fixture
+def kept(tmp_path):
+    """A copy of what is kept of a chapter, to tamper with."""
+    for path in (lock.path_of("long_tail"), records.runs_path("long_tail"), records.time_path("long_tail")):
+        shutil.copy(path, tmp_path)
+    assert problems("long_tail", BOOK, tmp_path) == []
+    return tmp_path
+
+
+def test_a_chapter_that_needs_too_much_memory_is_caught(kept):
     runs = [{**run, "peak_kilobytes": 3 * 1024**2} for run in records.runs("long_tail")]
-    records.runs_path("long_tail", tmp_path).write_text(
-        "".join(json.dumps(run) + "\n" for run in runs), "utf8"
-    )
-    assert problems("long_tail", BOOK, tmp_path) == ["it needs 3072 MB of memory, more than 2048"]
+    records.runs_path("long_tail", kept).write_text("".join(json.dumps(run) + "\n" for run in runs), "utf8")
+    assert problems("long_tail", BOOK, kept) == ["it needs 3072 MB of memory, more than 2048"]
+
+
+def test_a_chapter_that_takes_too_long_is_caught(kept):
+    path = records.time_path("long_tail", kept)
+    path.write_text(json.dumps(json.loads(path.read_text("utf8")) | {"cpu_seconds": 91.4}), "utf8")
+    assert problems("long_tail", BOOK, kept) == ["it takes 91 s, more than 90"]
+
+
+def test_a_time_of_other_code_is_no_time(kept, chapter):
+    wanted = "nobody has timed its present code: make trust CHAPTER=long_tail"
+    records.code_cells(chapter)[1]["source"] += "\n# later"
+    assert wanted in problems("long_tail", BOOK, kept, chapter)
+    records.time_path("long_tail", kept).unlink()
+    assert problems("long_tail", BOOK, kept) == [wanted]

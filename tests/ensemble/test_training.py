@@ -1,5 +1,9 @@
 """Many networks at once must be the networks one would train one by one."""
 
+import contextlib
+import sys
+import threading
+
 import joblib
 import pytest
 import torch
@@ -162,15 +166,70 @@ class TestProcesses:
         states = [[g.get_state().tolist() for g in part] for part in generators]
         assert states[0] == states[1]
 
+
+def norm(step, params, who):
+    """Lives in the module, as what another process must find does."""
+    return {"norm": next(iter(params.values())).flatten(1).norm(dim=1)}
+
+
+class TestThreads:
+    """Processes of joblib's that are threads of this one: what they do can be watched."""
+
     def test_joblib_s_own_settings_hold(self, data):
         with joblib.parallel_config(backend="threading", n_jobs=2):
             threads = fit(data, group=2)
         assert same(threads.params, fit(data, group=2).params, atol=0)
 
+    def test_they_share_the_members_and_give_what_one_gives(self, data):
+        main, seen = threading.get_ident(), []
 
-def norm(step, params, who):
-    """Lives in the module, as what another process must find does."""
-    return {"norm": next(iter(params.values())).flatten(1).norm(dim=1)}
+        def where(step, params, who):
+            seen.append((threading.get_ident() == main, who))
+            return norm(step, params, who)
+
+        generators = [[torch.Generator().manual_seed(100 + k) for k in range(3)] for _ in range(2)]
+        options = dict(members=range(3), record=where, record_at=[50])
+        one = fit(data, seeds=generators[0], **options)
+        assert seen == [(True, slice(0, 3))]
+        seen.clear()
+        with joblib.parallel_config(backend="threading"):
+            two = fit(data, seeds=generators[1], n_jobs=2, **options)
+        assert sorted(seen, key=str) == [(False, slice(0, 2)), (False, slice(2, 3))]
+        assert same(one.params, two.params) and two.losses.shape == (50, 3)
+        torch.testing.assert_close(one.recorded["norm"], two.recorded["norm"])
+        states = [[g.get_state().tolist() for g in part] for part in generators]
+        assert states[0] == states[1]
+
+    @pytest.mark.parametrize("jobs", [1, 2])
+    def test_progress_counts_the_steps_of_every_group(self, data, jobs, monkeypatch):
+        bars, counted = [], []
+
+        class Bar:
+            update = counted.append
+
+        @contextlib.contextmanager
+        def bar(*label_and_total):
+            bars.append(label_and_total)
+            yield Bar
+
+        monkeypatch.setattr(training, "_bar", bar)
+        with joblib.parallel_config(backend="threading"):
+            fit(data, group=2, steps=7, n_jobs=jobs, progress="training")
+        assert bars == [("training", 14)] and counted == ([1] * 14 if jobs == 1 else [7, 7])
+
+
+class TestBar:
+    def test_in_a_terminal(self, monkeypatch):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+        with training._bar("training", 14) as bar:
+            assert not bar.disable and (bar.total, bar.desc, bar.leave) == (14, "training", False)
+        with training._bar(None, 14) as silent:
+            assert silent.disable
+
+    def test_elsewhere(self, monkeypatch):
+        monkeypatch.setattr(sys.stderr, "isatty", lambda: False, raising=False)
+        with training._bar("training", 14) as silent:
+            assert silent.disable
 
 
 class TestLosses:
@@ -193,6 +252,15 @@ class TestLosses:
         network = perceptron()
         network.load_state_dict({name: p[0] for name, p in together.params.items()})
         torch.testing.assert_close(together.losses[0, 0], F.cross_entropy(network(data[0]), labels))
+
+
+class TestWays:
+    @pytest.mark.parametrize(("way", "groups"), [("stack", []), ("vmap", []), ("loop", [1, 1, 1, 1])])
+    def test_only_a_loop_takes_the_optimizer_of_torch(self, data, way, groups, monkeypatch):
+        sizes, loop = [], training._loop
+        monkeypatch.setattr(training, "_loop", lambda plan: (sizes.append(len(plan.rate)), loop(plan))[1])
+        fit(data, steps=1, method=way)
+        assert sizes == groups
 
 
 class TestIndependence:
@@ -286,6 +354,12 @@ class TestOptions:
             settings={"scale": [1.0, 3.0]},
         )  # fmt: skip
         torch.testing.assert_close(result.losses[0, 1], 3 * result.losses[0, 0])
+        per_class = {"scale": torch.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])}
+        result = ensemble.train(
+            perceptron, lambda o, t, scale: (F.one_hot(t, 3) * scale * o).mean(), data, seeds=[5, 5], steps=1,
+            batch_size=None, learning_rate=0.0, settings=per_class,
+        )  # fmt: skip
+        torch.testing.assert_close(result.losses[0, 1], 2 * result.losses[0, 0])
 
     @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])
     def test_schedule_multiplies_every_rate(self, data, method):
@@ -294,6 +368,52 @@ class TestOptions:
         assert same(scheduled.params, halved.params, atol=1e-6)
         stopped = fit(data, schedule=lambda step: float(step < 10), method=method)
         assert same(stopped.params, fit(data, steps=10, method=method).params, atol=1e-6)
+
+    def test_what_is_not_said(self, data):
+        short = dict(seeds=[0], steps=20, batch_size=16, learning_rate=1e-2)
+        said = short | dict(weight_decay=0.0, gradient_noise=0.0, betas=(0.9, 0.999), momentum=0.9)
+        for given, full in (({}, {"optimizer": "adamw"}), ({"optimizer": "sgd"}, {"optimizer": "sgd"})):
+            plain = ensemble.train(perceptron, F.cross_entropy, data, **short, **given)
+            explicit = ensemble.train(perceptron, F.cross_entropy, data, **said, **full)
+            assert same(plain.params, explicit.params, atol=0)
+
+    @pytest.mark.parametrize("method", [None, "stack", "vmap", "loop"])
+    def test_the_least_that_may_be_asked_for(self, data, method):
+        one = (data[0][:1], data[1][:1])
+        result = fit(one, steps=1, batch_size=1, group=1, method=method, momentum=0, betas=(0, 0))
+        assert result.losses.shape == (1, 4) and not result.diverged.any()
+        last = fit(
+            data, rows=torch.tensor([[0], [119], [1], [118]]), batch_size=None, steps=1, learning_rate=0.0
+        )
+        for k, row in enumerate((0, 119, 1, 118)):
+            goal = F.cross_entropy(last.predict(data[0])[k, row], data[1][row])
+            torch.testing.assert_close(last.losses[0, k], goal)
+
+    def test_momentum_may_be_zero(self, data):
+        options = dict(optimizer="sgd", momentum=0.0, weight_decay=0.0, steps=2, batch_size=None)
+        rows = torch.arange(120).expand(4, -1)
+        whole = fit(data, **options, learning_rate=0.1)
+        init = ensemble.initialize(perceptron, [100, 101, 102, 103])
+        half = fit(data, **options | {"steps": 1}, learning_rate=0.1, init=init, rows=rows)
+        again = fit(data, **options | {"steps": 1}, learning_rate=0.1, init=half.params, rows=rows)
+        assert same(whole.params, again.params)
+
+    def test_an_epoch_may_be_one_batch(self, data):
+        shuffled = fit(data, batch_size=120, steps=3)
+        torch.testing.assert_close(shuffled.losses, fit(data, batch_size=None, steps=3).losses)
+
+    def test_as_many_side_by_side_as_fit_in_a_cache(self, data, monkeypatch):
+        size = sum(p.numel() for p in perceptron().parameters())
+        for numbers, groups in ((size - 1, [1, 1, 1, 1]), (size, [1, 1, 1, 1]), (3 * size, [3, 1])):
+            seen = []
+            monkeypatch.setattr(training, "_NUMBERS_IN_A_GROUP", numbers)
+
+            def count(step, params, who, seen=seen):
+                seen.append(who.stop - who.start)
+                return {}
+
+            fit(data, record=count, record_at=[1], steps=1)
+            assert seen == groups
 
     def test_frozen_parameters_stay(self, data):
         def frozen():
@@ -375,8 +495,14 @@ class TestErrors:
             ({"masks": {"9.weight": torch.ones(4)}}, "no parameter '9.weight' to mask"),
             ({"masks": {"0.bias": torch.ones(16)}}, r"mask '0.bias' must have shape \(4, 16\)"),
             ({"masks": {"0.bias": torch.full((4, 16), 0.5)}}, "zeros and ones"),
-            ({"rows": torch.arange(8).reshape(2, 4)}, r"rows must have shape \(4, examples\)"),
+            (
+                {"rows": torch.arange(8).reshape(2, 4)},
+                r"rows must have shape \(4, examples\), got \(2, 4\)",
+            ),
+            ({"rows": torch.arange(4)}, r"rows must have shape \(4, examples\), got \(4,\)"),
+            ({"rows": torch.zeros(4, 0, dtype=int)}, r"rows must have shape \(4, examples\), got \(4, 0\)"),
             ({"rows": torch.full((4, 20), 120)}, "rows must be between 0 and 119"),
+            ({"rows": torch.full((4, 20), -1)}, "rows must be between 0 and 119"),
             ({"record_at": [51]}, "record_at must lie between 0 and 50"),
             ({"settings": {"weight": torch.ones(3)}}, "setting 'weight' must have 4 members"),
             ({"init": ensemble.initialize(perceptron, [0, 1])}, "init has 2 members, but there are 4 seeds"),
@@ -394,7 +520,12 @@ class TestErrors:
             ({"momentum": -1.0}, "momentum must be one finite number, not negative"),
             ({"momentum": float("nan")}, "momentum must be one finite number"),
             ({"momentum": [0.9] * 4}, "momentum must be one finite number"),
+            ({"momentum": float("inf")}, "momentum must be one finite number"),
+            ({"momentum": "0.9"}, "momentum must be one finite number"),
             ({"betas": (1.0, 0.999)}, "betas must be two numbers"),
+            ({"betas": (0.9, 0.99, 0.999)}, "betas must be two numbers"),
+            ({"betas": (0.9, "0.99")}, "betas must be two numbers"),
+            ({"betas": {0.9: 1, 0.99: 2}}, "betas must be two numbers"),
             ({"betas": (-0.1, 0.999)}, "betas must be two numbers"),
             ({"betas": (0.9, float("nan"))}, "betas must be two numbers"),
             ({"betas": 0.9}, "betas must be two numbers"),
@@ -404,11 +535,13 @@ class TestErrors:
                 "schedule must give a finite number, not negative, got -1.0 at step 0",
             ),
             ({"schedule": lambda step: float("nan")}, "schedule must give a finite number"),
+            ({"schedule": lambda step: float("inf")}, "schedule must give a finite number"),
             ({"schedule": lambda step: None}, "schedule must give a finite number"),
             ({"masks": [torch.ones(4, 16)]}, "masks must be a dict"),
             ({"masks": {"0.bias": [[1.0] * 16] * 4}}, "mask '0.bias' must be a tensor, got list"),
             ({"rows": torch.ones(4, 20)}, "rows must be whole numbers"),
             ({"rows": torch.ones(4, 20, dtype=torch.bool)}, "rows must be whole numbers"),
+            ({"rows": torch.ones(4, 20, dtype=torch.complex64)}, "rows must be whole numbers"),
             (
                 {"record": lambda *now: {"a": torch.ones(7)}, "record_at": [1]},
                 "record 'a' must be .* with 4 members",
@@ -426,10 +559,11 @@ class TestErrors:
             ({"record_at": [1.5]}, "record_at must lie between 0 and 50, whole numbers"),
             ({"record_at": 1}, "record_at must be a list"),
             ({"record_at": [1]}, "there is no record to make"),
-            ({"settings": [1.0]}, "settings must be a dict"),
+            ({"settings": [1.0]}, "settings must be a dict, by name, got list"),
             ({"method": ""}, "method must be one of"),
             ({"group": 0}, "group must be at least 1"),
             ({"group": -1}, "group must be at least 1"),
+            ({"group": 1.5}, "group must be at least 1"),
             ({"init": perceptron()}, "init must be stacked parameters, got Sequential"),
             ({"model": lambda: perceptron().requires_grad_(False)}, "no parameter that requires a gradient"),
             ({"model": lambda: nn.Sequential(nn.Linear(7, 3))}, "inputs must end in 7 features"),
@@ -438,6 +572,10 @@ class TestErrors:
     def test_train(self, data, changes, message):
         with pytest.raises(ValueError, match=message):
             fit(data, **changes)
+
+    def test_inputs_of_another_type_than_the_start(self, data):
+        with pytest.raises(ValueError, match="float64"):
+            fit((data[0].double(), data[1]))
 
     def test_shared_layers(self, data):
         layer = nn.Linear(6, 6)

@@ -240,6 +240,15 @@ def test_seconds_are_those_of_the_whole_chapter(tmp_path):
     assert records.seconds("x", tmp_path) == 4.0
 
 
+def test_seconds_belong_to_the_code_that_took_them(tmp_path):
+    notebook = {"cells": [{"cell_type": "code", "source": "a = 1", "metadata": {}}]}
+    taken = {"code": records.hash_of_cells(notebook), "cpu_seconds": 4.0}
+    records.time_path("x", tmp_path).write_text(json.dumps(taken))
+    assert records.seconds("x", tmp_path, notebook) == 4.0
+    notebook["cells"][0]["source"] += "  # later"
+    assert records.seconds("x", tmp_path, notebook) is None
+
+
 def test_nothing_found_yet(tmp_path):
     assert records.runs("x", tmp_path) == [] and records.held("x", tmp_path) == []
     assert records.seconds("x", tmp_path) is None

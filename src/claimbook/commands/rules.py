@@ -175,8 +175,10 @@ def _runs(notebook: dict, chapter: str, revision: dict, folder: Path | None) -> 
         for row in records.held(chapter, folder)
         if row["held"] < SHARE_REQUIRED * row["seeds"]
     ]
-    seconds = records.seconds(chapter, folder)
-    if seconds and seconds > MAX_SECONDS:
+    seconds = records.seconds(chapter, folder, notebook)
+    if seconds is None:
+        found.append(f"nobody has timed its present code: make trust CHAPTER={chapter}")
+    elif seconds > MAX_SECONDS:
         found.append(f"it takes {seconds:.0f} s, more than {MAX_SECONDS}")
     most = records.peak(runs)
     if most and most > MAX_MEBIBYTES:

@@ -65,16 +65,15 @@ def append(path: Path, run: dict) -> None:
 
 def take_time(chapter: str, notebook, folder: Path) -> None:
     """Time one run of the whole chapter, before others start, unless that was done for this code."""
-    path, code = records.time_path(chapter), records.hash_of_cells(notebook)
-    if path.is_file() and json.loads(path.read_text("utf8"))["code"] == code:
+    if records.seconds(chapter, notebook=notebook) is not None:
         return
     try:
         _, usage = execute.measured(notebook, folder, mode="observe")
     except Exception as problem:  # the runs below will tell; there is no time to keep
         print(f"{chapter} cannot be timed: {type(problem).__name__}", flush=True)
         return
-    text = json.dumps({"code": code, **usage, "versions": versions()}, indent=1)
-    lock.write_atomically(path, text + "\n")
+    taken = {"code": records.hash_of_cells(notebook), **usage, "versions": versions()}
+    lock.write_atomically(records.time_path(chapter), json.dumps(taken, indent=1) + "\n")
 
 
 def one(chapter: str, notebook: str, folder: Path, code: str, revision: str, seed: int) -> dict:

@@ -189,8 +189,8 @@ def train(
         steps=steps,
         batch_size=batch_size,
         optimizer=optimizer,
-        momentum=momentum,
-        betas=betas,
+        momentum=float(momentum),
+        betas=(float(betas[0]), float(betas[1])),  # PyTorch's own optimizers refuse whole numbers
         schedule=schedule,
         record=record,
         record_at=sorted(set(record_at)) if record is not None else [],

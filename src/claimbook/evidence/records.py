@@ -115,10 +115,16 @@ def time_path(chapter: str, folder: Path | None = None) -> Path:
     return (folder or lock.RECORDS) / f"{chapter}.time.json"
 
 
-def seconds(chapter: str, folder: Path | None = None) -> float | None:
-    """Return the processor seconds of one run of the whole chapter, figures and asides included, or None."""
+def seconds(chapter: str, folder: Path | None = None, notebook: dict | None = None) -> float | None:
+    """Return the processor seconds of one run of the whole chapter, figures and asides included, or None.
+
+    With a notebook, seconds that were taken with other code than its own are None as well.
+    """
     path = time_path(chapter, folder)
-    return json.loads(path.read_text("utf8"))["cpu_seconds"] if path.is_file() else None
+    if not path.is_file():
+        return None
+    taken = json.loads(path.read_text("utf8"))
+    return None if notebook and taken["code"] != hash_of_cells(notebook) else taken["cpu_seconds"]
 
 
 def peak(found: list[dict]) -> float | None:
