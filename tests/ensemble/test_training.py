@@ -172,6 +172,14 @@ def norm(step, params, who):
     return {"norm": next(iter(params.values())).flatten(1).norm(dim=1)}
 
 
+def test_no_two_members_have_the_same_noise(data):
+    noisy = ensemble.train(
+        perceptron, F.cross_entropy, data, seeds=range(60), init=ensemble.initialize(perceptron, [1] * 60), steps=1,
+        batch_size=None, learning_rate=1.0, optimizer="sgd", gradient_noise=1.0,
+    )  # fmt: skip
+    assert len(noisy.params["0.bias"].unique(dim=0)) == 60
+
+
 class TestThreads:
     """Processes of joblib's that are threads of this one: what they do can be watched."""
 
@@ -344,22 +352,38 @@ class TestOptions:
         )
         epoch = torch.cat([next(batches) for _ in range(7)], dim=1)
         assert all(len(set(row.tolist())) == 112 for row in epoch)
+        assert next(batches).shape == (2, 16)  # what is left of an epoch is dropped
 
-    def test_settings_reach_their_member(self, data):
+    def test_a_number_for_each_member_is_a_float(self):
+        for value in (2, [2, 2], torch.tensor(2.0, dtype=torch.float64)):
+            rates = training._per_member("learning_rate", value, 2)
+            assert rates.dtype == torch.float32 and rates.tolist() == [2.0, 2.0]
+
+    @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])
+    def test_settings_reach_their_member(self, data, method):
         def scaled(outputs, targets, scale):
             return scale * F.cross_entropy(outputs, targets)
 
         result = ensemble.train(
             perceptron, scaled, data, seeds=[5, 5], steps=1, batch_size=None, learning_rate=0.0,
-            settings={"scale": [1.0, 3.0]},
+            settings={"scale": [1.0, 3.0]}, method=method,
         )  # fmt: skip
         torch.testing.assert_close(result.losses[0, 1], 3 * result.losses[0, 0])
         per_class = {"scale": torch.tensor([[1.0, 2.0, 3.0], [2.0, 4.0, 6.0]])}
         result = ensemble.train(
             perceptron, lambda o, t, scale: (F.one_hot(t, 3) * scale * o).mean(), data, seeds=[5, 5], steps=1,
-            batch_size=None, learning_rate=0.0, settings=per_class,
+            batch_size=None, learning_rate=0.0, settings=per_class, method=method,
         )  # fmt: skip
         torch.testing.assert_close(result.losses[0, 1], 2 * result.losses[0, 0])
+
+    @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])
+    def test_losses_of_torch_take_settings_too(self, data, method):
+        weights = torch.tensor([[1.0, 2.0, 3.0], [3.0, 1.0, 0.5]])
+        options = dict(seeds=[5, 6], steps=1, batch_size=None, learning_rate=0.0, method=method)
+        result = ensemble.train(perceptron, F.cross_entropy, data, settings={"weight": weights}, **options)
+        for k, outputs in enumerate(result.predict(data[0])):
+            expected = F.cross_entropy(outputs, data[1], weight=weights[k])
+            torch.testing.assert_close(result.losses[0, k], expected)
 
     @pytest.mark.parametrize("method", ["stack", "vmap", "loop"])
     def test_schedule_multiplies_every_rate(self, data, method):
@@ -544,13 +568,13 @@ class TestErrors:
             ({"rows": torch.ones(4, 20, dtype=torch.complex64)}, "rows must be whole numbers"),
             (
                 {"record": lambda *now: {"a": torch.ones(7)}, "record_at": [1]},
-                "record 'a' must be .* with 4 members",
+                r"record 'a' must be .* with 4 members, got \(7,\)",
             ),
             (
                 {"record": lambda *now: {"a": 1.0}, "record_at": [1]},
                 "record 'a' must be a tensor that begins with 4 members, got float",
             ),
-            ({"record": lambda *now: None, "record_at": [1]}, "record must return a dict"),
+            ({"record": lambda *now: [1.0], "record_at": [1]}, "record must return a dict .*, got list"),
             (
                 {"record": lambda step, *now: {str(step): torch.ones(4)}, "record_at": [1, 2]},
                 "the same names",
