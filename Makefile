@@ -75,7 +75,7 @@ notebooks: ## run chapters and compare them with what is stored
 lint: ## check the code's style
 	@$(RUN) lint
 
-mutants: ## change the code on purpose and count how often the tests notice (an hour)
+mutants: ## change the code on purpose and count how often the tests notice (an hour or more)
 	@$(RUN) mutants
 
 lock: ## resolve all packages afresh into constraints.txt

@@ -643,7 +643,7 @@ def kills(folder):
 
 
 def mutants(options):
-    """Change the code on purpose, one thing at a time, and count how often the tests notice (takes an hour)."""
+    """Change the code on purpose, one thing at a time, and count how often the tests notice (takes an hour or more)."""
     if os.name == "nt":
         stop("The tool behind this, mutmut, runs on Linux and macOS only (on Windows: under WSL).")
     python = need("run", "test", "mutation")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -81,9 +82,14 @@ def start(folder, *words, walls=(), env=None, fds=()):
     )
 
 
+# A kernel that is told to end while it writes may complain on the stream that it shares with us (ipykernel's race).
+LAST_WORDS = re.compile(r"^ERROR:tornado\.general:.*?^zmq\.error\.[^\n]*\n", re.DOTALL | re.MULTILINE)
+
+
 def finish(process):
+    """Wait for a command, and return its exit code and what it said."""
     out, err = (part.decode("utf8", "replace") for part in process.communicate(timeout=120))
-    return process.returncode, out, err
+    return process.returncode, out, LAST_WORDS.sub("", err)
 
 
 def kept(folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from claimbook import claims
-from claimbook.evidence import lock, records
+from claimbook.evidence import draw, lock, records
 
 MAX_LINES = 30
 MAX_SECONDS, MAX_MEBIBYTES = 90, 2048
@@ -178,8 +178,13 @@ def _runs(notebook: dict, chapter: str, revision: dict, folder: Path | None) -> 
     seconds = records.seconds(chapter, folder, notebook)
     if seconds is None:
         found.append(f"nobody has timed its present code: make trust CHAPTER={chapter}")
-    elif seconds > MAX_SECONDS:
-        found.append(f"it takes {seconds:.0f} s, more than {MAX_SECONDS}")
+    else:
+        if seconds > MAX_SECONDS:
+            found.append(f"it takes {seconds:.0f} s, more than {MAX_SECONDS}")
+        if f"{draw.number(seconds)} s " not in str(records.code_cells(notebook)[0].get("outputs")):
+            found.append(
+                f"its card does not name the {draw.number(seconds)} s it takes: make run CHAPTER={chapter}"
+            )
     most = records.peak(runs)
     if most and most > MAX_MEBIBYTES:
         found.append(f"it needs {most:.0f} MB of memory, more than {MAX_MEBIBYTES}")
