@@ -406,20 +406,16 @@ class TestOptions:
         one = (data[0][:1], data[1][:1])
         result = fit(one, steps=1, batch_size=1, group=1, method=method, momentum=0, betas=(0, 0))
         assert result.losses.shape == (1, 4) and not result.diverged.any()
-        last = fit(
-            data, rows=torch.tensor([[0], [119], [1], [118]]), batch_size=None, steps=1, learning_rate=0.0
-        )
-        for k, row in enumerate((0, 119, 1, 118)):
+        edges = torch.tensor([[0], [119], [1], [118]])
+        last = fit(data, rows=edges, batch_size=None, steps=1, learning_rate=0.0, method=method)
+        for k, row in enumerate(edges.flatten()):
             goal = F.cross_entropy(last.predict(data[0])[k, row], data[1][row])
             torch.testing.assert_close(last.losses[0, k], goal)
 
     def test_momentum_may_be_zero(self, data):
-        options = dict(optimizer="sgd", momentum=0.0, weight_decay=0.0, steps=2, batch_size=None)
-        rows = torch.arange(120).expand(4, -1)
-        whole = fit(data, **options, learning_rate=0.1)
-        init = ensemble.initialize(perceptron, [100, 101, 102, 103])
-        half = fit(data, **options | {"steps": 1}, learning_rate=0.1, init=init, rows=rows)
-        again = fit(data, **options | {"steps": 1}, learning_rate=0.1, init=half.params, rows=rows)
+        options = dict(optimizer="sgd", momentum=0.0, learning_rate=0.1, batch_size=None)
+        whole, half = (fit(data, steps=steps, **options) for steps in (2, 1))
+        again = fit(data, steps=1, init=half.params, **options)  # what came before leaves no trace
         assert same(whole.params, again.params)
 
     def test_an_epoch_may_be_one_batch(self, data):
